@@ -1,0 +1,60 @@
+"""Measure how far a PyTorch model is from equivariant, and fail a test when a symmetry is broken.
+
+Public names load on first use, so that importing the package imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from equiaudit._version import __version__
+
+if TYPE_CHECKING:
+    from equiaudit import groups, representations
+    from equiaudit.assertions import (
+        AuditFailed,
+        InvalidError,
+        NotEquivariantError,
+        VacuousError,
+        assert_equivariant,
+        assert_invariant,
+    )
+    from equiaudit.measure.audit import audit
+    from equiaudit.measure.lie import lie_derivative
+    from equiaudit.measure.residual import equivariance_error
+    from equiaudit.records import Audit, Check, Verdict
+    from equiaudit.representations import Irreps, Representation
+    from equiaudit.symmetry import Symmetry
+
+_HOME = {
+    "Audit": "records",
+    "AuditFailed": "assertions",
+    "Check": "records",
+    "InvalidError": "assertions",
+    "Irreps": "representations",
+    "NotEquivariantError": "assertions",
+    "Representation": "representations",
+    "Symmetry": "symmetry",
+    "VacuousError": "assertions",
+    "Verdict": "records",
+    "assert_equivariant": "assertions",
+    "assert_invariant": "assertions",
+    "audit": "measure.audit",
+    "equivariance_error": "measure.residual",
+    "lie_derivative": "measure.lie",
+}
+_SUBPACKAGES = ("groups", "representations")
+__all__ = [*_HOME, *_SUBPACKAGES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

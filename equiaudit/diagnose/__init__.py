@@ -1,0 +1,1 @@
+"""Where and why: the first broken layer, what to suspect."""

@@ -1,0 +1,421 @@
+"""A group is its Lie-algebra basis and its discrete generators; an element is a product of their exponentials and powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import expm
+
+Matrix = np.ndarray[Any, Any]
+MEMBERSHIP = 1e-6
+"""Relative defect above which a matrix is refused as an element."""
+
+
+class NotInGroupError(ValueError):
+    """A matrix, or a name, that is not in the group; the message prints the defect."""
+
+
+@dataclass(frozen=True)
+class Exp:
+    """One factor exp(Σ_k c_k A_k); ``exact`` replaces the computed matrix where a closed form is exact."""
+
+    coordinates: tuple[float, ...]
+    exact: Matrix | None = None
+
+    def inverse(self) -> Exp:
+        """exp(−Σ_k c_k A_k)."""
+        exact = None if self.exact is None else np.linalg.inv(self.exact)
+        return Exp(tuple(-c for c in self.coordinates), exact)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One factor h^power for the discrete generator called ``name``."""
+
+    name: str
+    power: int = 1
+
+    def inverse(self) -> Step:
+        """h^(−power)."""
+        return Step(self.name, -self.power)
+
+
+Factor = Any
+"""Exp, Step, or a factor that a group family defines; it has ``inverse()``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Element:
+    """A group element: a product of exact factors, and code that evaluates back to it.
+
+    >>> from equiaudit.groups import SO
+    >>> g = SO(3).exp(0.0, 0.0, 0.5)
+    >>> g
+    SO(3).exp(0.0, 0.0, 0.5)
+    >>> (g @ g.inverse()).is_identity()
+    True
+    """
+
+    group: Group
+    factors: tuple[Factor, ...]
+    code: str
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The element in the defining representation, float64 or complex128 [n, n] (affine groups: homogeneous)."""
+        return self.group.product(self.factors)
+
+    @property
+    def linear(self) -> Matrix:
+        """The part that acts on vectors [d, d]: the matrix without the translation of an affine group."""
+        return self.matrix[:-1, :-1] if self.group.affine else self.matrix
+
+    @property
+    def translation(self) -> Matrix:
+        """The translation [d]; zero for groups that have none."""
+        return self.matrix[:-1, -1] if self.group.affine else np.zeros(len(self.matrix))
+
+    @property
+    def coordinates(self) -> tuple[float, ...]:
+        """Coordinates in the algebra basis of the part that is continuously connected to the identity."""
+        exps = [f for f in self.factors if isinstance(f, Exp)]
+        if not exps:
+            return (0.0,) * len(self.group.algebra)
+        if len(exps) == 1:
+            return exps[0].coordinates
+        return tuple(float(c) for c in self.group.logarithm(self.group.product(exps)))
+
+    @property
+    def component(self) -> tuple[str, ...]:
+        """The discrete generators in this element, in order, each as often as its power says."""
+        return tuple(f.name for f in self.factors if isinstance(f, Step) for _ in range(abs(f.power)))
+
+    def __matmul__(self, other: Element) -> Element:
+        if not isinstance(other, Element):
+            return NotImplemented
+        if other.group != self.group:
+            raise ValueError(f"{self!r} and {other!r} are in different groups; both must be in {self.group!r}")
+        return self.group.compose(self, other)
+
+    def inverse(self) -> Element:
+        """The inverse element.
+
+        >>> from equiaudit.groups import SO
+        >>> SO(2).exp(0.25).inverse()
+        SO(2).exp(-0.25)
+        """
+        return self.group.invert(self)
+
+    def is_identity(self, tolerance: float = 1e-12) -> bool:
+        """Whether the matrix is the identity up to ``tolerance``."""
+        return bool(np.abs(self.matrix - np.eye(len(self.matrix))).max(initial=0.0) <= tolerance)
+
+    def __repr__(self) -> str:
+        return self.code
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named part of the algebra (rotations, translations, boosts): the indices of its basis vectors."""
+
+    name: str
+    indices: tuple[int, ...]
+
+
+class Group:
+    """A matrix group, given by a basis of its Lie algebra and by discrete generators.
+
+    Every element is a product exp(A₁)⋯exp(A_k) h₁⋯h_m. Representations need the two lists alone (the definition that
+    EMLP uses: Finzi, Welling and Wilson 2021, section 4).
+
+    Args:
+        name: how the group is spelt; for the library's groups it evaluates back to the group.
+        algebra: basis of the Lie algebra, [k, n, n], real or complex. Empty for a finite group.
+        discrete: matrices [n, n] that generate the components, as a mapping from names or as a sequence.
+        sample: draws an element: ``sample(group, rng) -> Element``, ``rng`` a ``numpy.random.Generator``. The default draws
+            standard normal algebra coordinates and a random component.
+        parts: names for parts of the algebra; one part, named after the group, if left out.
+        affine: the matrices are homogeneous: the last row is (0, …, 0, 1).
+
+    >>> import numpy as np
+    >>> shear = Group("shears", [[[0.0, 1.0], [0.0, 0.0]]])
+    >>> shear.exp(2.0).matrix.tolist()
+    [[1.0, 2.0], [0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        algebra: Any = (),
+        discrete: Mapping[str, Any] | Sequence[Any] = (),
+        sample: Callable[[Group, np.random.Generator], Element] | None = None,
+        *,
+        parts: Mapping[str, Sequence[int]] | None = None,
+        affine: bool = False,
+        size: int | None = None,
+    ) -> None:
+        self.name = name
+        if not isinstance(discrete, Mapping):
+            discrete = {f"h{i}": h for i, h in enumerate(discrete)}
+        self.discrete: dict[str, Matrix] = {k: _square(f"discrete generator {k!r}", v) for k, v in discrete.items()}
+        basis = [_square(f"algebra element {i}", a) for i, a in enumerate(algebra)]
+        sizes = {len(m) for m in (*basis, *self.discrete.values())} | ({size} if size else set())
+        if len(sizes) > 1:
+            raise ValueError(f"{name}: all matrices must have one size, got sizes {sorted(sizes)}")
+        self.size: int = sizes.pop() if sizes else 1
+        self.algebra: Matrix = np.stack(basis) if basis else np.zeros((0, self.size, self.size))
+        if len(basis) and np.linalg.matrix_rank(self.algebra.reshape(len(basis), -1)) < len(basis):
+            raise ValueError(f"{name}: the {len(basis)} algebra elements are linearly dependent; give a basis")
+        for key, h in self.discrete.items():
+            if abs(np.linalg.det(h)) < 1e-12:
+                raise ValueError(f"{name}: the discrete generator {key!r} is singular")
+        self.affine = affine
+        names = parts if parts is not None else ({name: range(len(basis))} if basis else {})
+        self.parts: tuple[Part, ...] = tuple(Part(k, tuple(v)) for k, v in names.items())
+        self._sample = sample
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the Lie algebra."""
+        return len(self.algebra)
+
+    @property
+    def space_dim(self) -> int:
+        """Dimension of the space that the group's vectors live in."""
+        return self.size - 1 if self.affine else self.size
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is no continuous part."""
+        return self.dim == 0
+
+    @property
+    def order(self) -> int | None:
+        """The number of elements of a finite group; None where it is infinite or unknown."""
+        return None
+
+    def elements(self, limit: int = 4096) -> tuple[Element, ...]:
+        """All elements of a finite group in a fixed order, the identity first.
+
+        Raises:
+            ValueError: the group is continuous, or has more than ``limit`` elements.
+        """
+        from equiaudit.groups.finite import enumerate_elements
+
+        return enumerate_elements(self, limit)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Group) and type(self) is type(other) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    # -- elements -------------------------------------------------------------------------------------------------
+
+    def identity(self) -> Element:
+        """The identity element."""
+        return Element(self, (), f"{self!r}.identity()")
+
+    def exp(self, *coordinates: float) -> Element:
+        """The element exp(Σ_k c_k A_k) for coordinates c in the algebra basis."""
+        if len(coordinates) == 1 and not np.isscalar(coordinates[0]):
+            coordinates = tuple(coordinates[0])  # type: ignore[arg-type]
+        c = tuple(float(v) for v in coordinates)
+        if len(c) != self.dim:
+            raise ValueError(f"{self!r}.exp takes {self.dim} coordinates, got {len(c)}")
+        return Element(self, (Exp(c),), f"{self!r}.exp({', '.join(map(repr, c))})")
+
+    def translation(self, *shift: float) -> Element:
+        """The translation x → x + shift of an affine group."""
+        if not self.affine:
+            raise NotInGroupError(f"{self!r} has no translations")
+        s = np.array([float(v) for v in shift])
+        if len(s) != self.space_dim:
+            raise ValueError(f"{self!r}.translation takes {self.space_dim} numbers, got {len(s)}")
+        exact = np.eye(self.size)
+        exact[:-1, -1] = s
+        coordinates = tuple(float(c) for c in self.project(_translation_generator(s)))
+        return Element(self, (Exp(coordinates, exact),), f"{self!r}.translation({', '.join(repr(float(v)) for v in s)})")
+
+    def generator(self, name: str, power: int = 1) -> Element:
+        """The discrete generator called ``name``, to a power."""
+        if name not in self.discrete:
+            raise NotInGroupError(f"{self!r} has no discrete generator {name!r}; it has {sorted(self.discrete) or 'none'}")
+        arguments = repr(name) if power == 1 else f"{name!r}, {power}"
+        return Element(self, (Step(name, power),), f"{self!r}.generator({arguments})")
+
+    def components(self) -> tuple[Element, ...]:
+        """One representative of each component that products of distinct discrete generators reach, identity first."""
+        found = [self.identity()]
+        for name in self.discrete:
+            found += [g @ self.generator(name) for g in found]
+        return tuple(found)
+
+    def sample(self, rng: np.random.Generator | int | None = None) -> Element:
+        """Draw an element: Haar for compact groups, as declared for the others."""
+        rng = np.random.default_rng(rng)
+        if self._sample is not None:
+            return self._sample(self, rng)
+        return self.draw(rng)
+
+    def draw(self, rng: np.random.Generator) -> Element:
+        """The default draw: normal algebra coordinates, then each discrete generator with probability ½."""
+        if self.is_finite:
+            found = self.elements()
+            return found[int(rng.integers(len(found)))]
+        g = self.exp(*rng.standard_normal(self.dim))
+        for name in self.discrete:
+            if rng.integers(2):
+                g = g @ self.generator(name)
+        return g
+
+    def special_elements(self) -> dict[str, Element]:
+        """Named poses that faults like to hide in: axis-aligned, half turn, near identity, …"""
+        return {}
+
+    def element(self, matrix: Any) -> Element:
+        """The element with this matrix.
+
+        Raises:
+            NotInGroupError: the matrix is not in the group; the message prints by how much.
+        """
+        m = np.asarray(matrix, dtype=complex if np.iscomplexobj(matrix) else float)
+        if m.shape != (self.size, self.size):
+            raise NotInGroupError(f"{self!r} needs a matrix [{self.size}, {self.size}], got {list(m.shape)}")
+        if not np.isfinite(m).all():
+            raise NotInGroupError(f"not an element of {self!r}: the matrix has entries that are not finite")
+        best, nearest = np.inf, None
+        for h in self.components() if not self.is_finite else self.elements():
+            g = h if self.is_finite else self._connected(m @ np.linalg.inv(h.matrix)) @ h
+            defect = float(np.abs(g.matrix - m).max() / max(1.0, np.abs(m).max()))
+            if defect < best:
+                best, nearest = defect, g
+        if nearest is None or not best <= MEMBERSHIP:
+            raise NotInGroupError(
+                f"not an element of {self!r}: the nearest element found is off by {best:.1e} in the largest entry "
+                f"(allowed {MEMBERSHIP:.0e}); det = {np.linalg.det(m):.6g}"
+            )
+        return nearest
+
+    def _connected(self, m: Matrix) -> Element:
+        # Polar decomposition m = p q: logarithms of a positive and of a unitary matrix exist where that of m may not.
+        from scipy.linalg import polar
+
+        if self.affine:
+            linear, shift = m[:-1, :-1], m[:-1, -1]
+        else:
+            linear, shift = m, None
+        q, p = polar(linear, side="left")
+        g = self.identity()
+        for factor in (p, q):
+            if np.abs(factor - np.eye(len(factor))).max() > 1e-15:
+                g = g @ self.exp(*self.logarithm(self._homogeneous(factor)))
+        if shift is not None:
+            g = self.translation(*shift) @ g
+        return g
+
+    def _homogeneous(self, linear: Matrix) -> Matrix:
+        if not self.affine:
+            return linear
+        out = np.eye(self.size, dtype=linear.dtype)
+        out[:-1, :-1] = linear
+        return out
+
+    def logarithm(self, matrix: Matrix) -> Matrix:
+        """Algebra coordinates [k] of the principal logarithm, projected on the algebra."""
+        from scipy.linalg import logm
+
+        return self.project(logm(matrix))
+
+    def project(self, generator: Matrix) -> Matrix:
+        """Coordinates [k] of the algebra element nearest to ``generator`` [n, n] in the Frobenius norm."""
+        if not self.dim:
+            return np.zeros(0)
+        basis = self.algebra.reshape(self.dim, -1).T
+        target = np.asarray(generator).reshape(-1)
+        if np.iscomplexobj(basis) or np.iscomplexobj(target):  # the coordinates are real: stack real and imaginary part
+            basis = np.concatenate([basis.real, basis.imag])
+            target = np.concatenate([target.real, target.imag])
+        return np.linalg.lstsq(basis, target, rcond=None)[0]
+
+    # -- arithmetic on factors --------------------------------------------------------------------------------------
+
+    def factor_matrix(self, factor: Factor) -> Matrix:
+        """The defining matrix of one factor."""
+        if isinstance(factor, Exp):
+            if factor.exact is not None:
+                return factor.exact
+            return expm(np.tensordot(factor.coordinates, self.algebra, 1))
+        return np.linalg.matrix_power(self.discrete[factor.name], factor.power)
+
+    def product(self, factors: Sequence[Factor]) -> Matrix:
+        """The defining matrix of a product of factors."""
+        out = np.eye(self.size)
+        for factor in factors:
+            out = out @ self.factor_matrix(factor)
+        return out
+
+    def compose(self, g: Element, h: Element) -> Element:
+        """g h; a group family may override this to keep elements short."""
+        if not g.factors:
+            return h
+        if not h.factors:
+            return g
+        return Element(self, g.factors + h.factors, f"{g.code} @ {h.code}")
+
+    def invert(self, g: Element) -> Element:
+        """g⁻¹ as the reversed product of inverted factors."""
+        factors = tuple(f.inverse() for f in reversed(g.factors))
+        if len(factors) == 1 and isinstance(factors[0], Exp) and factors[0].exact is None:
+            return self.exp(*factors[0].coordinates)
+        if len(factors) == 1 and isinstance(factors[0], Step):
+            return self.generator(factors[0].name, factors[0].power)
+        code = f"({g.code}).inverse()" if " @ " in g.code else f"{g.code}.inverse()"
+        return Element(self, factors, code if factors else g.code)
+
+    # -- affine groups: where the origin is ---------------------------------------------------------------------------
+
+    def recentre(self, g: Element, origin: Matrix, radius: float = 1.0) -> Element:
+        """The same turn about ``origin`` [d] instead of 0, with translations measured in units of ``radius``.
+
+        Returns ``g`` itself for a group without translations.
+        """
+        if not self.affine:
+            return g
+        wanted = radius * g.translation + origin - g.linear @ origin
+        shift = wanted - g.translation
+        return g if not np.abs(shift).max() > 0 else self.translation(*shift) @ g
+
+    def recentre_direction(self, coordinates: Matrix, origin: Matrix, radius: float = 1.0) -> Matrix:
+        """The same infinitesimal turn about ``origin`` [d], with translations in units of ``radius``."""
+        if not self.affine:
+            return np.asarray(coordinates, dtype=float)
+        a = np.tensordot(coordinates, self.algebra, 1)
+        a[:-1, -1] = radius * a[:-1, -1] - a[:-1, :-1] @ origin
+        return self.project(a)
+
+
+def _square(what: str, value: Any) -> Matrix:
+    m = np.array(value, dtype=complex if np.iscomplexobj(value) else float)
+    if m.ndim != 2 or m.shape[0] != m.shape[1]:
+        raise ValueError(f"{what} must be a square matrix, got shape {list(m.shape)}")
+    if not np.isfinite(m).all():
+        raise ValueError(f"{what} has entries that are not finite")
+    m.setflags(write=False)
+    return m
+
+
+def _translation_generator(shift: Matrix) -> Matrix:
+    d = len(shift)
+    a = np.zeros((d + 1, d + 1))
+    a[:d, d] = shift
+    return a

@@ -1,0 +1,1 @@
+"""What an audit looks like: text, HTML, JSON. Knows the records alone; imports no torch."""

@@ -1,0 +1,55 @@
+"""How g acts: matrices, points, irreps, permutations, images, and nested structures of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equiaudit.representations.base import (
+        FromAlgebra,
+        FromFunction,
+        FromMatrix,
+        MatrixRepresentation,
+        Representation,
+        RepresentationError,
+    )
+    from equiaudit.representations.compose import Dual, Kronecker, OnTwoDims, Sum
+    from equiaudit.representations.image import Image
+    from equiaudit.representations.irreps import Irreps
+    from equiaudit.representations.permutation import EdgeIndex, Edges, Nodes
+    from equiaudit.representations.regular import Regular
+    from equiaudit.representations.simple import (
+        CartesianTensor,
+        Points,
+        Pseudoscalar,
+        Pseudovector,
+        Scalar,
+        SymmetricTensor,
+        Vector,
+    )
+    from equiaudit.representations.structures import StructureError, register_structure
+
+_WHERE = {
+    "base": "FromAlgebra FromFunction FromMatrix MatrixRepresentation Representation RepresentationError",
+    "compose": "Dual Kronecker OnTwoDims Sum",
+    "image": "Image",
+    "irreps": "Irreps",
+    "laws": "check_representation",
+    "permutation": "EdgeIndex Edges Nodes",
+    "regular": "Regular",
+    "simple": "CartesianTensor Points Pseudoscalar Pseudovector Scalar SymmetricTensor Vector",
+    "structures": "StructureError register_structure",
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names.split()}
+__all__ = list(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)
