@@ -1,0 +1,55 @@
+"""What all tests share: one seed, torch's settings restored, and markers for what this machine lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
+
+OPTIONAL = ("ase", "e3nn", "escnn", "hypothesis", "jinja2", "matplotlib", "torch_geometric")
+IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
+
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # Models are slow on their first call, and a run must be the same everywhere.
+    settings.register_profile("equiaudit", deadline=None, derandomize=True, database=None)
+    settings.load_profile("equiaudit")
+
+
+def missing_libraries(source: str) -> list[str]:
+    """The optional libraries that a piece of code imports and this environment lacks."""
+    imported = set(IMPORT.findall(source))
+    return [name for name in OPTIONAL if name in imported and importlib.util.find_spec(name) is None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, and doctests that import a library that is not installed."""
+    no_gpu = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+        if isinstance(item, pytest.DoctestItem):
+            missing = missing_libraries("\n".join(example.source for example in item.dtest.examples))
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} not installed"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_state() -> Iterator[None]:
+    """Every test starts from seed 0 and leaves torch's default dtype and gradient mode as they were."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  the legacy generator is what models under test draw from
+    torch.manual_seed(0)
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(gradients)
