@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -21,15 +22,25 @@ class NotInGroupError(ValueError):
 
 @dataclass(frozen=True)
 class Exp:
-    """One factor exp(Σ_k c_k A_k); ``exact`` replaces the computed matrix where a closed form is exact."""
+    """One factor exp(Σ_k c_k A_k).
+
+    ``exact`` replaces the computed matrix where a closed form is more exact; ``call`` then says which method of the group
+    makes it, and from what: ``("turn", ("z", 0.25))``.
+    """
 
     coordinates: tuple[float, ...]
-    exact: Matrix | None = None
+    exact: Matrix | None = field(default=None, compare=False)
+    call: tuple[str, tuple[Any, ...]] | None = None
 
     def inverse(self) -> Exp:
         """exp(−Σ_k c_k A_k)."""
         exact = None if self.exact is None else np.linalg.inv(self.exact)
-        return Exp(tuple(-c for c in self.coordinates), exact)
+        return Exp(negated(self.coordinates), exact)
+
+    def spell(self) -> str:
+        """The call that makes this factor, without the group."""
+        name, arguments = self.call or ("exp", self.coordinates)
+        return f"{name}({', '.join(map(spell_argument, arguments))})"
 
 
 @dataclass(frozen=True)
@@ -43,9 +54,13 @@ class Step:
         """h^(−power)."""
         return Step(self.name, -self.power)
 
+    def spell(self) -> str:
+        """The call that makes this factor, without the group."""
+        return f"generator({self.name!r})" if self.power == 1 else f"generator({self.name!r}, {self.power})"
+
 
 Factor = Any
-"""Exp, Step, or a factor that a group family defines; it has ``inverse()``."""
+"""Exp, Step, or a factor that a group family defines; it has ``inverse()`` and ``spell()``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +238,12 @@ class Group:
 
     def identity(self) -> Element:
         """The identity element."""
-        return Element(self, (), f"{self!r}.identity()")
+        return self.make()
+
+    def make(self, *factors: Factor) -> Element:
+        """The product of these factors, spelt as the calls that make them."""
+        code = " @ ".join(f"{self!r}.{factor.spell()}" for factor in factors)
+        return Element(self, factors, code or f"{self!r}.identity()")
 
     def exp(self, *coordinates: float) -> Element:
         """The element exp(Σ_k c_k A_k) for coordinates c in the algebra basis."""
@@ -232,7 +252,7 @@ class Group:
         c = tuple(float(v) for v in coordinates)
         if len(c) != self.dim:
             raise ValueError(f"{self!r}.exp takes {self.dim} coordinates, got {len(c)}")
-        return Element(self, (Exp(c),), f"{self!r}.exp({', '.join(map(repr, c))})")
+        return self.make(Exp(c))
 
     def translation(self, *shift: float) -> Element:
         """The translation x → x + shift of an affine group."""
@@ -244,14 +264,15 @@ class Group:
         exact = np.eye(self.size)
         exact[:-1, -1] = s
         coordinates = tuple(float(c) for c in self.project(_translation_generator(s)))
-        return Element(self, (Exp(coordinates, exact),), f"{self!r}.translation({', '.join(repr(float(v)) for v in s)})")
+        return self.make(Exp(coordinates, exact, ("translation", tuple(float(v) for v in s))))
 
     def generator(self, name: str, power: int = 1) -> Element:
         """The discrete generator called ``name``, to a power."""
         if name not in self.discrete:
-            raise NotInGroupError(f"{self!r} has no discrete generator {name!r}; it has {sorted(self.discrete) or 'none'}")
-        arguments = repr(name) if power == 1 else f"{name!r}, {power}"
-        return Element(self, (Step(name, power),), f"{self!r}.generator({arguments})")
+            raise NotInGroupError(
+                f"{self!r} has no discrete generator {name!r}; it has {sorted(self.discrete) or 'none'}"
+            )
+        return self.make(Step(name, power))
 
     def components(self) -> tuple[Element, ...]:
         """One representative of each component that products of distinct discrete generators reach, identity first."""
@@ -352,10 +373,12 @@ class Group:
     def factor_matrix(self, factor: Factor) -> Matrix:
         """The defining matrix of one factor."""
         if isinstance(factor, Exp):
-            if factor.exact is not None:
-                return factor.exact
-            return expm(np.tensordot(factor.coordinates, self.algebra, 1))
+            return self.exponential(factor.coordinates) if factor.exact is None else factor.exact
         return np.linalg.matrix_power(self.discrete[factor.name], factor.power)
+
+    def exponential(self, coordinates: Sequence[float]) -> Matrix:
+        """The matrix exp(Σ_k c_k A_k)."""
+        return expm(np.tensordot(coordinates, self.algebra, 1))
 
     def product(self, factors: Sequence[Factor]) -> Matrix:
         """The defining matrix of a product of factors."""
@@ -370,17 +393,19 @@ class Group:
             return h
         if not h.factors:
             return g
-        return Element(self, g.factors + h.factors, f"{g.code} @ {h.code}")
+        return self.make(*g.factors, *h.factors)
 
     def invert(self, g: Element) -> Element:
         """g⁻¹ as the reversed product of inverted factors."""
-        factors = tuple(f.inverse() for f in reversed(g.factors))
-        if len(factors) == 1 and isinstance(factors[0], Exp) and factors[0].exact is None:
-            return self.exp(*factors[0].coordinates)
-        if len(factors) == 1 and isinstance(factors[0], Step):
-            return self.generator(factors[0].name, factors[0].power)
-        code = f"({g.code}).inverse()" if " @ " in g.code else f"{g.code}.inverse()"
-        return Element(self, factors, code if factors else g.code)
+        return self.make(*(self.invert_factor(f) for f in reversed(g.factors)))
+
+    def invert_factor(self, factor: Factor) -> Factor:
+        """The inverse of one factor; a named one (a turn, a translation) becomes the same call with its amounts negated."""
+        if not isinstance(factor, Exp) or factor.call is None:
+            return factor.inverse()
+        name, arguments = factor.call
+        arguments = (*arguments[:-1], -arguments[-1]) if name == "turn" else negated(arguments)
+        return getattr(self, name)(*arguments).factors[0]
 
     # -- affine groups: where the origin is ---------------------------------------------------------------------------
 
@@ -402,6 +427,18 @@ class Group:
         a = np.tensordot(coordinates, self.algebra, 1)
         a[:-1, -1] = radius * a[:-1, -1] - a[:-1, :-1] @ origin
         return self.project(a)
+
+
+def negated(numbers: Sequence[float]) -> tuple[float, ...]:
+    """The numbers with their signs changed, never −0.0."""
+    return tuple(0.0 - v for v in numbers)
+
+
+def spell_argument(value: Any) -> str:
+    """An argument as code: numbers by repr, a fraction as 1/4."""
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else str(value.numerator)
+    return repr(value)
 
 
 def _square(what: str, value: Any) -> Matrix:
