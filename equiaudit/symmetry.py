@@ -195,7 +195,7 @@ class Symmetry:
         samples = self.samples(inputs) if self.batch is not None else None
         for path, value, rep in self.input_leaves(inputs):
             if isinstance(rep, Points) and isinstance(value, Tensor) and value.is_floating_point() and value.numel():
-                x = value.detach().movedim(rep.dim, -1).double().cpu()
+                x = value.detach().movedim(rep.axis, -1).double().cpu()
                 if samples is None:
                     rows = torch.zeros(x.shape[0] if x.dim() > 1 else 1, dtype=torch.long)
                 else:

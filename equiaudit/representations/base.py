@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,11 +24,11 @@ class Representation(ABC):
     """How a group acts on a tensor.
 
     Subclasses give ``act`` for one element and, where the group is continuous and the action smooth, ``tangent``.
-    ``dim`` is the dimension of the tensor that is acted on. ``A + B`` concatenates along it, ``A * B`` acts on two
-    dimensions at once, ``3 * A`` is three copies side by side.
+    ``axis`` is the dimension of the tensor that is acted on: what the constructors call ``dim=``. ``A + B`` concatenates
+    along it, ``A * B`` acts on two dimensions at once, ``3 * A`` is three copies side by side.
     """
 
-    dim: int = -1
+    axis: int = -1
     exact: bool = False
     """Whether ``act`` moves data without rounding."""
 
@@ -40,7 +41,7 @@ class Representation(ABC):
         raise RepresentationError(f"{self!r} has no derivative along {group!r}; only finite elements can be tried")
 
     def size(self, group: Group) -> int | None:
-        """The length that dimension ``dim`` must have, or None where any length fits."""
+        """The length that dimension ``axis`` must have, or None where any length fits."""
         return None
 
     def check(self, group: Group) -> None:
@@ -60,20 +61,26 @@ class Representation(ABC):
 
     def fits(self, group: Group, x: Tensor) -> str | None:
         """Why ``x`` can't carry this representation of ``group``, as a phrase; None where it can."""
-        if x.dim() == 0 or not -x.dim() <= self.dim < x.dim():
-            return None if self.size(group) in (None, 1) else f"it has no dimension {self.dim}, shape {list(x.shape)}"
+        if x.dim() == 0 or not -x.dim() <= self.axis < x.dim():
+            return None if self.size(group) in (None, 1) else f"it has no dimension {self.axis}, shape {list(x.shape)}"
         wanted = self.size(group)
-        if wanted is not None and x.shape[self.dim] != wanted:
-            return f"dimension {self.dim} must have length {wanted}, shape {list(x.shape)}"
+        if wanted is not None and x.shape[self.axis] != wanted:
+            return f"dimension {self.axis} must have length {wanted}, shape {list(x.shape)}"
         return None
 
     def describe(self) -> str:
         """A few words for reports: the name and the dimension acted on."""
-        return f"{self!r} on dim {self.dim}"
+        return f"{self!r} on dim {self.axis}"
 
     def rows(self, x: Tensor) -> tuple[int, ...]:
         """The dimensions of ``x`` that one residual vector spans; the others index rows. Used for norms and scales."""
-        return (self.dim % x.dim(),) if x.dim() else ()
+        return (self.axis % x.dim(),) if x.dim() else ()
+
+    def moved(self, dim: int) -> Representation:
+        """The same representation on another dimension of the tensor."""
+        out = copy.copy(self)
+        out.axis = dim
+        return out
 
     def __add__(self, other: Representation) -> Representation:
         from equiaudit.representations.compose import Sum
@@ -150,19 +157,19 @@ class MatrixRepresentation(Representation):
         return matrices.shape[-1] if len(matrices) else len(self.discrete_matrix(group, next(iter(group.discrete))))
 
     def act(self, g: Element, x: Tensor) -> Tensor:
-        """ρ(g) x along ``dim``."""
+        """ρ(g) x along ``axis``."""
         return self.apply(Acting((g,)), x)
 
     def apply(self, acting: Acting, x: Tensor) -> Tensor:
-        """ρ(g) x along ``dim``; computed in double precision and rounded once."""
-        return apply_matrix(acting.stacked(self.matrix, x), x, self.dim)
+        """ρ(g) x along ``axis``; computed in double precision and rounded once."""
+        return apply_matrix(acting.stacked(self.matrix, x), x, self.axis)
 
     def tangent(self, moving: Moving, x: Tensor) -> Tensor:
-        """dρ(A) x along ``dim``."""
-        return apply_matrix(moving.stacked(self.algebra_matrices(moving.group), x), x, self.dim)
+        """dρ(A) x along ``axis``."""
+        return apply_matrix(moving.stacked(self.algebra_matrices(moving.group), x), x, self.axis)
 
     def act_tangent(self, group: Group, coordinates: Matrix, x: Tensor) -> Tensor:
-        """dρ(A) x along ``dim`` for one direction."""
+        """dρ(A) x along ``axis`` for one direction."""
         return self.tangent(Moving(group, coordinates), x)
 
 
@@ -170,7 +177,7 @@ class FromMatrix(MatrixRepresentation):
     """See ``Representation.from_matrix``; the algebra by central differences of exp in double precision."""
 
     def __init__(self, group: Group, fn: Callable[[Matrix], Matrix], dim: int = -1, name: str = "") -> None:
-        self.group, self.fn, self.dim, self.name = group, fn, dim, name
+        self.group, self.fn, self.axis, self.name = group, fn, dim, name
         self._algebra: Matrix | None = None
 
     def check(self, group: Group) -> None:
@@ -208,7 +215,7 @@ class FromAlgebra(MatrixRepresentation):
     """See ``Representation.from_algebra``."""
 
     def __init__(self, group: Group, algebra: Any, discrete: Mapping[str, Any], dim: int = -1, name: str = "") -> None:
-        self.group, self.dim, self.name = group, dim, name
+        self.group, self.axis, self.name = group, dim, name
         self._algebra = np.asarray(algebra)
         self._discrete = {k: np.asarray(v) for k, v in discrete.items()}
         if len(self._algebra) != group.dim:

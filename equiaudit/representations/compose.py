@@ -20,16 +20,17 @@ class Sum(Representation):
     """
 
     def __init__(self, terms: tuple[tuple[int, Representation], ...], dim: int = -1) -> None:
-        self.terms, self.dim = terms, dim
+        self.terms, self.axis = terms, dim
 
     @classmethod
     def of(cls, *reps: Representation) -> Sum:
         """The sum of representations, nested sums flattened."""
-        dims = {r.dim for r in reps}
+        dims = {r.axis for r in reps}
         if len(dims) > 1:
             raise RepresentationError(f"A + B concatenates along one dimension; these act on dimensions {sorted(dims)}")
         terms: list[tuple[int, Representation]] = []
         for rep in reps:
+            _last(rep)  # refuses what acts on several dimensions
             terms += rep.terms if isinstance(rep, Sum) else [(1, rep)]
         return cls(tuple(terms), dims.pop())
 
@@ -39,8 +40,9 @@ class Sum(Representation):
         if n < 0:
             raise RepresentationError(f"a representation can't be repeated {n} times")
         if isinstance(rep, Sum):
-            return cls(rep.terms * n, rep.dim)
-        return cls(((n, rep),), rep.dim)
+            return cls(rep.terms * n, rep.axis)
+        _last(rep)
+        return cls(((n, rep),), rep.axis)
 
     def _size(self, rep: Representation, group: Group) -> int:
         return rep.size(group) or 1
@@ -58,13 +60,13 @@ class Sum(Representation):
         start = 0
         for n, rep in self.terms:
             length = n * self._size(rep, group)
-            block = x.movedim(self.dim, -1).narrow(-1, start, length)
+            block = x.movedim(self.axis, -1).narrow(-1, start, length)
             # [..., n, d]: the copies become a dimension of their own, and the representation acts on the last
             yield block.reshape(*block.shape[:-1], n, length // n if n else 1), _last(rep)
             start += length
 
     def _join(self, blocks: list[Tensor]) -> Tensor:
-        return torch.cat([b.flatten(-2) for b in blocks], -1).movedim(-1, self.dim)
+        return torch.cat([b.flatten(-2) for b in blocks], -1).movedim(-1, self.axis)
 
     def act(self, g: Element, x: Tensor) -> Tensor:
         """Each summand on its slice."""
@@ -106,19 +108,23 @@ class OnTwoDims(Representation):
     """A on one dimension and B on another at once: A ⊗ B on a tensor that keeps its shape."""
 
     def __init__(self, first: Representation, second: Representation) -> None:
-        self.first, self.second, self.dim = first, second, second.dim
+        self.first, self.second, self.axis = first, second, second.axis
 
     @classmethod
     def of(cls, first: Representation, second: Representation) -> OnTwoDims:
         """Where both act on the last dimension, the first moves to the one before."""
-        if first.dim == second.dim:
-            first = on_dim(first, second.dim - 1)
+        if first.axis == second.axis:
+            first = first.moved(second.axis - 1)
         return cls(first, second)
 
     def check(self, group: Group) -> None:
         """Both must be representations."""
         self.first.check(group)
         self.second.check(group)
+
+    def moved(self, dim: int) -> Representation:
+        """Refused: there are two dimensions to move."""
+        raise RepresentationError(f"{self!r} acts on two dimensions; give each factor its own dim= instead")
 
     def fits(self, group: Group, x: Tensor) -> str | None:
         """Both must fit."""
@@ -156,7 +162,7 @@ class Kronecker(MatrixRepresentation):
     """A ⊗ B flattened on one dimension, the index of B running fastest."""
 
     def __init__(self, first: MatrixRepresentation, second: MatrixRepresentation, dim: int = -1) -> None:
-        self.first, self.second, self.dim = first, second, dim
+        self.first, self.second, self.axis = first, second, dim
 
     def check(self, group: Group) -> None:
         """Both must be representations."""
@@ -191,7 +197,7 @@ class Dual(MatrixRepresentation):
     """The dual (contragredient) representation ρ(g⁻¹)ᵀ: covectors, gradients under non-orthogonal groups."""
 
     def __init__(self, rep: MatrixRepresentation, dim: int = -1) -> None:
-        self.rep, self.dim = rep, dim
+        self.rep, self.axis = rep, dim
 
     def check(self, group: Group) -> None:
         """The original must be a representation."""
@@ -217,17 +223,8 @@ class Dual(MatrixRepresentation):
         return f"Dual({self.rep!r})"
 
 
-def on_dim(rep: Representation, dim: int) -> Representation:
-    """A copy of the representation that acts on another dimension."""
-    import copy
-
-    out = copy.copy(rep)
-    out.dim = dim
-    return out
-
-
 def _last(rep: Representation) -> Representation:
-    return rep if rep.dim == -1 else on_dim(rep, -1)
+    return rep if rep.axis == -1 else rep.moved(-1)
 
 
 def _matrices(rep: Representation) -> MatrixRepresentation:

@@ -35,7 +35,7 @@ class Scalar(MatrixRepresentation):
     exact = True
 
     def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
+        self.axis = dim
 
     def algebra_matrices(self, group: Group) -> Matrix:
         """Zero."""
@@ -79,7 +79,7 @@ class Pseudoscalar(MatrixRepresentation):
     exact = True
 
     def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
+        self.axis = dim
 
     def check(self, group: Group) -> None:
         """Any group with matrices."""
@@ -133,7 +133,7 @@ class Vector(MatrixRepresentation):
     """
 
     def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
+        self.axis = dim
 
     def check(self, group: Group) -> None:
         """Any group with matrices."""
@@ -156,7 +156,7 @@ class Vector(MatrixRepresentation):
         return group.space_dim
 
     def __repr__(self) -> str:
-        return "Vector()" if self.dim == -1 else f"Vector(dim={self.dim})"
+        return "Vector()" if self.axis == -1 else f"Vector(dim={self.axis})"
 
 
 class Pseudovector(Vector):
@@ -171,7 +171,7 @@ class Pseudovector(Vector):
         return parity(g) * g.linear
 
     def __repr__(self) -> str:
-        return "Pseudovector()" if self.dim == -1 else f"Pseudovector(dim={self.dim})"
+        return "Pseudovector()" if self.axis == -1 else f"Pseudovector(dim={self.axis})"
 
 
 class Points(Vector):
@@ -186,16 +186,16 @@ class Points(Vector):
     def apply(self, acting: Acting, x: Tensor) -> Tensor:
         """L x + t."""
         shift = acting.stacked(lambda g: g.translation[:, None], x)[..., 0] if acting.group.affine else None
-        return apply_matrix(acting.stacked(self.matrix, x), x, self.dim, shift)
+        return apply_matrix(acting.stacked(self.matrix, x), x, self.axis, shift)
 
     def tangent(self, moving: Moving, x: Tensor) -> Tensor:
         """The velocity Ω x + τ."""
         group = moving.group
         shift = moving.stacked(group.algebra[:, :-1, -1:], x)[..., 0] if group.affine else None
-        return apply_matrix(moving.stacked(self.algebra_matrices(group), x), x, self.dim, shift)
+        return apply_matrix(moving.stacked(self.algebra_matrices(group), x), x, self.axis, shift)
 
     def __repr__(self) -> str:
-        return "Points()" if self.dim == -1 else f"Points(dim={self.dim})"
+        return "Points()" if self.axis == -1 else f"Points(dim={self.axis})"
 
 
 class CartesianTensor(MatrixRepresentation):
@@ -207,7 +207,7 @@ class CartesianTensor(MatrixRepresentation):
     """
 
     def __init__(self, dims: tuple[int, ...] = (-2, -1), pseudo: bool = False) -> None:
-        self.dims, self.pseudo, self.dim = tuple(dims), pseudo, dims[-1]
+        self.dims, self.pseudo, self.axis = tuple(dims), pseudo, dims[-1]
 
     def check(self, group: Group) -> None:
         """Any group with matrices."""
@@ -270,6 +270,14 @@ class CartesianTensor(MatrixRepresentation):
         """All its dimensions."""
         return tuple(d % x.dim() for d in self.dims)
 
+    def moved(self, dim: int) -> Representation:
+        """Refused above rank 1: a sum or a copy along one dimension needs the flattened tensor."""
+        if len(self.dims) > 1:
+            raise RepresentationError(
+                f"{self!r} acts on dimensions {self.dims}; flattened on one dimension it is Kronecker(Vector(), Vector())"
+            )
+        return CartesianTensor((dim,), self.pseudo)
+
     def describe(self) -> str:
         """Rank and dimensions."""
         return f"{self!r} on dims {self.dims}"
@@ -290,7 +298,7 @@ class SymmetricTensor(MatrixRepresentation):
     def __init__(self, order: str = "upper", engineering: bool = False, dim: int = -1) -> None:
         if order not in ("upper", "voigt"):
             raise ValueError(f"order must be 'upper' or 'voigt', got {order!r}")
-        self.order, self.engineering, self.dim = order, engineering, dim
+        self.order, self.engineering, self.axis = order, engineering, dim
 
     def check(self, group: Group) -> None:
         """Any group with matrices; Voigt order needs three dimensions."""
@@ -329,5 +337,5 @@ class SymmetricTensor(MatrixRepresentation):
         return group.space_dim * (group.space_dim + 1) // 2
 
     def __repr__(self) -> str:
-        extra = ", engineering=True" if self.engineering else ""
+        extra = (", engineering=True" if self.engineering else "") + (f", dim={self.axis}" if self.axis != -1 else "")
         return f"SymmetricTensor({self.order!r}{extra})"
