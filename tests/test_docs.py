@@ -1,7 +1,7 @@
 """The Python in README.md and docs/ runs, and prints what the pages say that it prints.
 
-A page is one session: its ```python blocks run in order in one namespace, in an empty folder. A block's functions named test_* are
-called, as pytest would. An HTML comment on the line above a block changes that:
+A page is one session: its ```python blocks run in order in one namespace, in an empty folder. A block's functions
+named test_* are called, as pytest would. An HTML comment on the line above a block changes that:
 
 - ``<!-- skip: reason -->``: a fragment that can't run alone;
 - ``<!-- needs: e3nn -->``: runs where that library is installed;
