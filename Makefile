@@ -37,6 +37,7 @@ format: $(VENV)/.installed  ## rewrite the code in the project's format
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.installed  ## build the documentation into site/
 	$(RUN) -m mkdocs build --strict --quiet
 

@@ -6,6 +6,7 @@ named test_* are called, as pytest would. An HTML comment on the line above a bl
 - ``<!-- skip: reason -->``: a fragment that can't run alone;
 - ``<!-- needs: e3nn -->``: runs where that library is installed;
 - ``<!-- raises: NotEquivariantError -->``: must raise that, and the message counts as what was printed;
+- ``<!-- with: model = nn.Linear(3, 3) -->``: that code runs first, for names that a reader brings along;
 - ``<!-- file: test_model.py -->``: the block is that file, written into the folder rather than run.
 
 A ```text block under ``<!-- output -->`` is what the block before it printed; ``...`` stands for anything.
@@ -30,7 +31,7 @@ BLOCK = re.compile(
     r"^(?:<!-- (?P<comment>.*?) -->\n\n?)?^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
 )
-DIRECTIVES = ("skip", "needs", "raises", "file", "output")
+DIRECTIVES = ("skip", "needs", "raises", "with", "file", "output")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -66,6 +67,8 @@ def run_block(block: Block, namespace: dict[str, Any], name: str) -> str:
     code = compile("\n" * (block.line - 1) + block.body, name, "exec")
     try:
         with contextlib.redirect_stdout(printed):
+            if block.directive == "with":
+                exec(block.argument, namespace)
             exec(code, namespace)
             for function in [f for f in namespace if f.startswith("test_") and f not in before]:
                 namespace[function]()
@@ -105,6 +108,20 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     run_page(page.read_text(), page.name, tmp_path)
 
 
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    broken = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_no_page_installs_the_other_project_of_this_name(page: Path) -> None:
+    assert re.findall(r"install\s+(?:-\S+\s+)*[\"']?equiaudit\b", page.read_text()) == []
+
+
 def fence(language: str, body: str, comment: str = "") -> str:
     return (f"<!-- {comment} -->\n" if comment else "") + f"```{language}\n{body}\n```\n\n"
 
@@ -137,8 +154,9 @@ def test_directives(tmp_path: Path) -> None:
         + fence("text", "never printed", "output")
         + fence("python", "raise ValueError('three of 4')", "raises: ValueError")
         + fence("text", "three of ...", "output")
+        + fence("python", "assert x == 2", "with: x = 2")
         + fence("python", "import nothing_here", "file: written.py")
         + fence("bash", "make test")
     )
-    assert run_page(page, "page", tmp_path) == 1
+    assert run_page(page, "page", tmp_path) == 2
     assert (tmp_path / "written.py").read_text() == "import nothing_here\n"
