@@ -6,16 +6,8 @@ import numpy as np
 from scipy.linalg import expm
 
 from equiaudit.groups.base import Element, Exp, Group, Matrix
-from equiaudit.groups.orthogonal import (
-    GENERIC,
-    Turning,
-    check_size,
-    improper,
-    improper_poses,
-    planes,
-    rotation_basis,
-    rotation_logarithm,
-)
+from equiaudit.groups.orthogonal import Turning, check_size, improper, improper_poses
+from equiaudit.groups.rotations import GENERIC, planes, rotation_basis, rotation_logarithm
 
 
 def translation_basis(n: int) -> Matrix:
@@ -74,12 +66,13 @@ class T(Shifting):
         """1 + A, exactly."""
         return np.eye(self.size) + np.tensordot(coordinates, self.algebra, 1)
 
-    def _connected(self, m: Matrix) -> Element:
-        return self.translation(*m[:-1, -1].real)
-
     def logarithm(self, matrix: Matrix) -> Matrix:
         """The shift."""
         return matrix[:-1, -1].real
+
+    def compact_logarithm(self, unitary: Matrix) -> Matrix:
+        """Zero: nothing turns."""
+        return np.zeros(self.dim)
 
     def special_elements(self) -> dict[str, Element]:
         """A shift along x, a small and a large one."""

@@ -1,136 +1,22 @@
-"""A group is its Lie-algebra basis and its discrete generators; an element is a product of their exponentials and powers."""
+"""A group is its Lie-algebra basis and its discrete generators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm
+from scipy.linalg import expm, polar
 
-Matrix = np.ndarray[Any, Any]
+from equiaudit.groups.elements import Element, Exp, Factor, Matrix, Step, negated
+
 MEMBERSHIP = 1e-6
 """Relative defect above which a matrix is refused as an element."""
 
 
 class NotInGroupError(ValueError):
     """A matrix, or a name, that is not in the group; the message prints the defect."""
-
-
-@dataclass(frozen=True)
-class Exp:
-    """One factor exp(Σ_k c_k A_k).
-
-    ``exact`` replaces the computed matrix where a closed form is more exact; ``call`` then says which method of the group
-    makes it, and from what: ``("turn", ("z", 0.25))``.
-    """
-
-    coordinates: tuple[float, ...]
-    exact: Matrix | None = field(default=None, compare=False)
-    call: tuple[str, tuple[Any, ...]] | None = None
-
-    def inverse(self) -> Exp:
-        """exp(−Σ_k c_k A_k)."""
-        exact = None if self.exact is None else np.linalg.inv(self.exact)
-        return Exp(negated(self.coordinates), exact)
-
-    def spell(self) -> str:
-        """The call that makes this factor, without the group."""
-        name, arguments = self.call or ("exp", self.coordinates)
-        return f"{name}({', '.join(map(spell_argument, arguments))})"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One factor h^power for the discrete generator called ``name``."""
-
-    name: str
-    power: int = 1
-
-    def inverse(self) -> Step:
-        """h^(−power)."""
-        return Step(self.name, -self.power)
-
-    def spell(self) -> str:
-        """The call that makes this factor, without the group."""
-        return f"generator({self.name!r})" if self.power == 1 else f"generator({self.name!r}, {self.power})"
-
-
-Factor = Any
-"""Exp, Step, or a factor that a group family defines; it has ``inverse()`` and ``spell()``."""
-
-
-@dataclass(frozen=True, eq=False)
-class Element:
-    """A group element: a product of exact factors, and code that evaluates back to it.
-
-    >>> from equiaudit.groups import SO
-    >>> g = SO(3).exp(0.0, 0.0, 0.5)
-    >>> g
-    SO(3).exp(0.0, 0.0, 0.5)
-    >>> (g @ g.inverse()).is_identity()
-    True
-    """
-
-    group: Group
-    factors: tuple[Factor, ...]
-    code: str
-
-    @cached_property
-    def matrix(self) -> Matrix:
-        """The element in the defining representation, float64 or complex128 [n, n] (affine groups: homogeneous)."""
-        return self.group.product(self.factors)
-
-    @property
-    def linear(self) -> Matrix:
-        """The part that acts on vectors [d, d]: the matrix without the translation of an affine group."""
-        return self.matrix[:-1, :-1] if self.group.affine else self.matrix
-
-    @property
-    def translation(self) -> Matrix:
-        """The translation [d]; zero for groups that have none."""
-        return self.matrix[:-1, -1] if self.group.affine else np.zeros(len(self.matrix))
-
-    @property
-    def coordinates(self) -> tuple[float, ...]:
-        """Coordinates in the algebra basis of the part that is continuously connected to the identity."""
-        exps = [f for f in self.factors if isinstance(f, Exp)]
-        if not exps:
-            return (0.0,) * len(self.group.algebra)
-        if len(exps) == 1:
-            return exps[0].coordinates
-        return tuple(float(c) for c in self.group.logarithm(self.group.product(exps)))
-
-    @property
-    def component(self) -> tuple[str, ...]:
-        """The discrete generators in this element, in order, each as often as its power says."""
-        return tuple(f.name for f in self.factors if isinstance(f, Step) for _ in range(abs(f.power)))
-
-    def __matmul__(self, other: Element) -> Element:
-        if not isinstance(other, Element):
-            return NotImplemented
-        if other.group != self.group:
-            raise ValueError(f"{self!r} and {other!r} are in different groups; both must be in {self.group!r}")
-        return self.group.compose(self, other)
-
-    def inverse(self) -> Element:
-        """The inverse element.
-
-        >>> from equiaudit.groups import SO
-        >>> SO(2).exp(0.25).inverse()
-        SO(2).exp(-0.25)
-        """
-        return self.group.invert(self)
-
-    def is_identity(self, tolerance: float = 1e-12) -> bool:
-        """Whether the matrix is the identity up to ``tolerance``."""
-        return bool(np.abs(self.matrix - np.eye(len(self.matrix))).max(initial=0.0) <= tolerance)
-
-    def __repr__(self) -> str:
-        return self.code
 
 
 @dataclass(frozen=True)
@@ -229,10 +115,22 @@ class Group:
         return self.name
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Group) and type(self) is type(other) and self.name == other.name
+        return self is other or (
+            isinstance(other, Group)
+            and type(self) is type(other)
+            and self.name == other.name
+            and np.array_equal(self.algebra, other.algebra)
+            and self.discrete.keys() == other.discrete.keys()
+            and all(np.array_equal(h, other.discrete[k]) for k, h in self.discrete.items())
+        )
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def __mul__(self, other: Group) -> Group:
+        from equiaudit.groups.products import DirectProduct
+
+        return DirectProduct(self, other) if isinstance(other, Group) else NotImplemented
 
     # -- elements -------------------------------------------------------------------------------------------------
 
@@ -255,7 +153,11 @@ class Group:
         return self.make(Exp(c))
 
     def translation(self, *shift: float) -> Element:
-        """The translation x → x + shift of an affine group."""
+        """The translation x → x + shift of an affine group.
+
+        Raises:
+            NotInGroupError: the group does not contain it.
+        """
         if not self.affine:
             raise NotInGroupError(f"{self!r} has no translations")
         s = np.array([float(v) for v in shift])
@@ -263,8 +165,13 @@ class Group:
             raise ValueError(f"{self!r}.translation takes {self.space_dim} numbers, got {len(s)}")
         exact = np.eye(self.size)
         exact[:-1, -1] = s
-        coordinates = tuple(float(c) for c in self.project(_translation_generator(s)))
-        return self.make(Exp(coordinates, exact, ("translation", tuple(float(v) for v in s))))
+        coordinates = self.project(exact - np.eye(self.size))
+        if (
+            np.abs(np.tensordot(coordinates, self.algebra, 1) - exact + np.eye(self.size)).max()
+            > 1e-12 * np.abs(s).max()
+        ):
+            raise NotInGroupError(f"{self!r} has no translation by {s.tolist()}")
+        return self.make(Exp(tuple(map(float, coordinates)), exact, ("translation", tuple(map(float, s)))))
 
     def generator(self, name: str, power: int = 1) -> Element:
         """The discrete generator called ``name``, to a power."""
@@ -329,27 +236,26 @@ class Group:
 
     def _connected(self, m: Matrix) -> Element:
         # Polar decomposition m = p q: logarithms of a positive and of a unitary matrix exist where that of m may not.
-        from scipy.linalg import polar
-
-        if self.affine:
-            linear, shift = m[:-1, :-1], m[:-1, -1]
-        else:
-            linear, shift = m, None
+        linear, shift = (m[:-1, :-1], m[:-1, -1]) if self.affine else (m, None)
         q, p = polar(linear, side="left")
+        values, vectors = np.linalg.eigh(p)
+        stretch = vectors * np.log(np.maximum(values, 1e-300)) @ vectors.conj().T
         g = self.identity()
-        for factor in (p, q):
-            if np.abs(factor - np.eye(len(factor))).max() > 1e-15:
-                g = g @ self.exp(*self.logarithm(self._homogeneous(factor)))
-        if shift is not None:
-            g = self.translation(*shift) @ g
-        return g
+        for coordinates in (self.project(self._homogeneous(stretch, 0.0)), self.compact_logarithm(q)):
+            if np.abs(coordinates).max(initial=0.0) > 1e-13:
+                g = g @ self.exp(*coordinates)
+        return g if shift is None or not shift.any() else self.translation(*shift.real) @ g
 
-    def _homogeneous(self, linear: Matrix) -> Matrix:
+    def _homogeneous(self, linear: Matrix, corner: float = 1.0) -> Matrix:
         if not self.affine:
             return linear
-        out = np.eye(self.size, dtype=linear.dtype)
-        out[:-1, :-1] = linear
+        out = np.zeros((self.size, self.size), dtype=linear.dtype)
+        out[:-1, :-1], out[-1, -1] = linear, corner
         return out
+
+    def compact_logarithm(self, unitary: Matrix) -> Matrix:
+        """Algebra coordinates [k] of a unitary matrix [d, d] on vectors; families whose half turns matter override it."""
+        return self.logarithm(self._homogeneous(unitary))
 
     def logarithm(self, matrix: Matrix) -> Matrix:
         """Algebra coordinates [k] of the principal logarithm, projected on the algebra."""
@@ -380,6 +286,12 @@ class Group:
         """The matrix exp(Σ_k c_k A_k)."""
         return expm(np.tensordot(coordinates, self.algebra, 1))
 
+    def steps(self, factor: Factor) -> tuple[Step, ...]:
+        """A factor of the family's own kind as a word in the discrete generators, for representations given by those."""
+        if isinstance(factor, Step):
+            return (factor,)
+        raise NotInGroupError(f"{factor!r} is not a product of the discrete generators of {self!r}")
+
     def product(self, factors: Sequence[Factor]) -> Matrix:
         """The defining matrix of a product of factors."""
         out = np.eye(self.size)
@@ -400,12 +312,15 @@ class Group:
         return self.make(*(self.invert_factor(f) for f in reversed(g.factors)))
 
     def invert_factor(self, factor: Factor) -> Factor:
-        """The inverse of one factor; a named one (a turn, a translation) becomes the same call with its amounts negated."""
+        """The inverse of one factor; a named one (a turn, a translation) becomes the same call with other arguments."""
         if not isinstance(factor, Exp) or factor.call is None:
             return factor.inverse()
         name, arguments = factor.call
-        arguments = (*arguments[:-1], -arguments[-1]) if name == "turn" else negated(arguments)
-        return getattr(self, name)(*arguments).factors[0]
+        return getattr(self, name)(*self.undo(name, arguments)).factors[0]
+
+    def undo(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments with which the method called ``name`` gives the inverse: amounts with their sign changed."""
+        return (*arguments[:-1], -arguments[-1]) if name == "turn" else negated(arguments)
 
     # -- affine groups: where the origin is ---------------------------------------------------------------------------
 
@@ -429,18 +344,6 @@ class Group:
         return self.project(a)
 
 
-def negated(numbers: Sequence[float]) -> tuple[float, ...]:
-    """The numbers with their signs changed, never −0.0."""
-    return tuple(0.0 - v for v in numbers)
-
-
-def spell_argument(value: Any) -> str:
-    """An argument as code: numbers by repr, a fraction as 1/4."""
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else str(value.numerator)
-    return repr(value)
-
-
 def _square(what: str, value: Any) -> Matrix:
     m = np.array(value, dtype=complex if np.iscomplexobj(value) else float)
     if m.ndim != 2 or m.shape[0] != m.shape[1]:
@@ -449,10 +352,3 @@ def _square(what: str, value: Any) -> Matrix:
         raise ValueError(f"{what} has entries that are not finite")
     m.setflags(write=False)
     return m
-
-
-def _translation_generator(shift: Matrix) -> Matrix:
-    d = len(shift)
-    a = np.zeros((d + 1, d + 1))
-    a[:d, d] = shift
-    return a

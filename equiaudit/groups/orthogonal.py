@@ -5,88 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm, schur
+from scipy.linalg import expm
 from scipy.stats import special_ortho_group
 
-from equiaudit.groups.base import Element, Exp, Group, Matrix, NotInGroupError
-
-AXES = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}
-GENERIC = (0.36, 0.48, 0.8)
-"""A unit vector in no special position; the axis of the poses called generic."""
-
-
-def planes(n: int) -> tuple[tuple[int, int], ...]:
-    """The planes (i, j) of the basis rotations, axis i turning towards axis j: x, y, z for n = 3, else in order.
-
-    >>> planes(3), planes(2)
-    (((1, 2), (2, 0), (0, 1)), ((0, 1),))
-    """
-    return tuple(AXES.values()) if n == 3 else tuple(combinations(range(n), 2))
-
-
-def rotation_basis(n: int) -> Matrix:
-    """The generators of rotations [n(n−1)/2, n, n] with entries 0 and ±1, so that coordinates are angles in radians."""
-    basis = np.zeros((n * (n - 1) // 2, n, n))
-    for a, (i, j) in zip(basis, planes(n), strict=True):
-        a[j, i], a[i, j] = 1.0, -1.0
-    return basis
-
-
-def orthogonalised(matrix: Matrix) -> Matrix:
-    """One Newton step M (3 − MᴴM) / 2 towards the unitary matrix nearby: rounding of a computed exponential removed."""
-    return matrix @ (3.0 * np.eye(len(matrix)) - matrix.conj().T @ matrix) / 2.0
-
-
-def rotation_logarithm(rotation: Matrix) -> Matrix:
-    """The skew generator [n, n] of a rotation with angles up to and including π.
-
-    By the real Schur form, which for an orthogonal matrix is block-diagonal: a half turn, where ``logm`` turns
-    complex, is a pair of eigenvalues −1.
-    """
-    t, z = schur(rotation, output="real")
-    n = len(t)
-    log = np.zeros((n, n))
-    i, halves = 0, []
-    while i < n:
-        if i + 1 < n and t[i + 1, i] != 0.0:
-            angle = math.atan2(t[i + 1, i] - t[i, i + 1], t[i, i] + t[i + 1, i + 1])
-            log[i + 1, i], log[i, i + 1] = angle, -angle
-            i += 2
-        else:
-            halves += [i] if t[i, i] < 0 else []
-            i += 1
-    for i, j in zip(halves[::2], halves[1::2], strict=False):
-        log[j, i], log[i, j] = math.pi, -math.pi
-    return z @ log @ z.T
-
-
-def as_fraction(amount: Any) -> Fraction | float:
-    """A number as the simple fraction that it rounds from, or as a float where it is none.
-
-    >>> as_fraction(1 / 3), as_fraction(0.1234567)
-    (Fraction(1, 3), 0.1234567)
-    """
-    value = float(amount)
-    if not math.isfinite(value):
-        raise ValueError(f"a fraction of a turn must be finite, got {value}")
-    simple = Fraction(value).limit_denominator(1000)
-    return simple if float(simple) == value else value
-
-
-def cos_sin(turn: Fraction | float) -> tuple[float, float]:
-    """cos and sin of 2π·turn, exact at multiples of 1/12 where they are 0, ±1/2 or ±1."""
-    exact = Fraction(turn) % 1
-    quarter = int(exact * 4 + Fraction(1, 2)) % 4  # the nearest quarter turn; the rest is at most an eighth
-    rest = exact * 4 - quarter if exact * 4 - quarter < 2 else exact * 4 - quarter - 4
-    angle = float(rest) * math.pi / 2
-    c, s = math.cos(angle), math.sin(angle)
-    if abs(rest) == Fraction(1, 3):
-        s = math.copysign(0.5, s)
-    return ((c, s), (-s, c), (-c, -s), (s, -c))[quarter]
+from equiaudit.groups.base import Element, Exp, Group, Matrix
+from equiaudit.groups.rotations import (
+    AXES,
+    GENERIC,
+    as_fraction,
+    cos_sin,
+    orthogonalised,
+    planes,
+    rotation_basis,
+    rotation_logarithm,
+    whole_where_possible,
+)
 
 
 class Turning(Group):
@@ -117,10 +53,10 @@ class Turning(Group):
         fraction = as_fraction(amount)
         c, s = cos_sin(fraction)
         axis, unit = self._generator(axis)  # unit: skew, its non-zero angle is 1
-        linear = _whole(np.eye(n) + s * unit + (1.0 - c) * unit @ unit)
+        linear = whole_where_possible(np.eye(n) + s * unit + (1.0 - c) * unit @ unit)
         signed = (fraction + Fraction(1, 2)) % 1 - Fraction(1, 2) if isinstance(fraction, Fraction) else fraction
         angle = 2.0 * math.pi * float(signed)
-        coordinates = tuple(0.0 + float(v) for v in self.project(self._embed_generator(angle * unit)))
+        coordinates = tuple(0.0 + float(v) for v in self.project(self._homogeneous(angle * unit, 0.0)))
         spelt = (fraction,) if len(arguments) == 1 else (axis, fraction)
         return self.make(Exp(coordinates, self._homogeneous(linear), ("turn", spelt)))
 
@@ -145,12 +81,10 @@ class Turning(Group):
             raise ValueError(f"the axis of a turn must be a finite vector other than zero, got {numbers!r}")
         return numbers, np.tensordot(np.array(numbers, dtype=float) / length, rotation_basis(3), 1)
 
-    def _embed_generator(self, generator: Matrix) -> Matrix:
-        if not self.affine:
-            return generator
-        out = np.zeros((self.size, self.size))
-        out[:-1, :-1] = generator
-        return out
+    @property
+    def order(self) -> int | None:
+        """In one dimension there are only the components; else None."""
+        return 1 + len(self.discrete) if self.is_finite else None
 
     def rotation(self, *angles: float) -> Element:
         """The rotation exp(Σ_k angle_k L_k): ``exp`` without the coordinates of other parts. Angles in radians.
@@ -186,14 +120,11 @@ class Turning(Group):
             return out
         return orthogonalised(out)
 
-    def _connected(self, m: Matrix) -> Element:
-        linear = m[:-1, :-1] if self.affine else m
-        if np.iscomplexobj(linear):
-            linear = linear.real
-        u, _, vh = np.linalg.svd(linear)
-        log = rotation_logarithm(u @ vh)
-        g = self.rotation(*(float(log[j, i]) for i, j in planes(self.space_dim)))
-        return self.translation(*m[:-1, -1].real) @ g if self.affine else g
+    def compact_logarithm(self, unitary: Matrix) -> Matrix:
+        """Angles [n(n−1)/2], then zeros; half turns included."""
+        log = rotation_logarithm(unitary.real)
+        angles = [log[j, i] for i, j in planes(self.space_dim)]
+        return np.array(angles + [0.0] * (self.dim - len(angles)))
 
     def special_elements(self) -> dict[str, Element]:
         """Quarter, half and near-identity turns, the gimbal pose, and for reflections the mirrors."""
@@ -281,7 +212,7 @@ class O(Turning):  # noqa: E742 - the group's name in every paper
 def improper(n: int) -> dict[str, Matrix]:
     """The discrete generator of O(n): the inversion where its determinant is −1, else the reflection of the first axis."""
     if n % 2:
-        return {"inversion": -np.eye(n)}
+        return {"inversion": 0.0 - np.eye(n)}
     return {"reflection": np.diag([-1.0] + [1.0] * (n - 1))}
 
 
@@ -306,15 +237,6 @@ def check_size(name: str, n: Any) -> None:
         raise ValueError(f"{name}(n) needs a whole number n of at least 1, got {n!r}")
 
 
-def _whole(matrix: Matrix) -> Matrix:
-    # A turn that permutes the axes has integer entries: rounding takes 6e-17 away. Others stay as computed.
-    whole = np.round(matrix)
-    return whole + 0.0 if np.abs(matrix - whole).max() < 1e-15 else orthogonalised(matrix)
-
-
 def _known_axes(n: int) -> str:
     vector = "'x', 'y', 'z', a vector of three numbers, or " if n == 3 else ""
     return f"use {vector}a plane (i, j) of two different axes below {n}"
-
-
-__all__ = ["SO", "NotInGroupError", "O", "Turning"]
