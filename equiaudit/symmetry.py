@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from equiaudit.groups.base import Element, Group, Matrix
+from equiaudit.groups.permutations import Permutations
 from equiaudit.representations.acting import Acting, Moving
 from equiaudit.representations.base import FromFunction, Representation, RepresentationError
-from equiaudit.representations.permutation import EdgeIndex
+from equiaudit.representations.permutation import EdgeIndex, edge_samples
 from equiaudit.representations.resolve import as_representation
-from equiaudit.representations.simple import Points
+from equiaudit.representations.samples import Samples, count_nodes
+from equiaudit.representations.simple import Points, Scalar
 from equiaudit.representations.structures import Path, StructureError, leaves, open_up, path_name
 
 UNDECLARED = object()
@@ -39,12 +41,13 @@ class Symmetry:
 
     Args:
         group: a group of ``equiaudit.groups``; None where a model declares its own (see ``Symmetry.of``).
-        inputs: representations, nested like the model's arguments. Only an exact tuple means several positional arguments.
-            A string names a representation ("vector", "points", "1x0e+2x1o", …), None leaves a value alone, and a function
-            ``(element, value) -> value`` may stand anywhere. One representation alone acts on every leaf below it.
+        inputs: representations, nested like the model's arguments. Only an exact tuple means several positional
+            arguments. A string names a representation ("vector", "points", "1x0e+2x1o", …), None leaves a value alone,
+            and a function ``(element, value) -> value`` may stand anywhere. One representation alone acts on every leaf
+            below it.
         outputs: the same for the result; None leaves a leaf unchecked.
-        batch: None: one element for the whole call. An integer: that dimension (0) holds independent samples, each with its
-            own element. A string: the name of the input that assigns nodes to samples.
+        batch: None: one element for the whole call. An integer: that dimension (0) holds independent samples, each with
+            its own element. A string: the name of the input that assigns nodes to samples.
         hidden: representations of hidden layers, ``{"layers.*": (inputs, outputs)}``.
 
     Raises:
@@ -110,12 +113,19 @@ class Symmetry:
 
     def _transform(self, spec: Any, values: tuple[Any, ...], elements: Any, inputs: Any, many: bool) -> Any:
         found = (elements,) if isinstance(elements, Element) else tuple(elements)
-        samples = self.samples(inputs) if self.batch is not None and len(found) > 1 else None
+        if self.batch is None and len(found) > 1:
+            raise StructureError(
+                f"{len(found)} elements for one call; one element per sample needs batch=0 or batch='batch'"
+            )
+        samples = self._samples_for(found, inputs)
 
         def visit(path: Path, value: Any, rep: Any) -> Any:
             if rep is None or rep is UNDECLARED or value is None:
                 return value
-            return act(rep, found, value, samples, path)
+            if not rep.relabels or isinstance(self.batch, str):
+                return act(rep, found, value, samples, path)
+            known = self.output_leaves(values[0]) if inputs is None else self.input_leaves(inputs)
+            return act(rep, found, value, samples, path, count_nodes(rep, value, path, known, self.batch == 0))
 
         out = tuple(
             walk(s, v, visit, (n,) if many else ())
@@ -123,11 +133,23 @@ class Symmetry:
         )
         return out if many else out[0]
 
+    def _samples_for(self, found: tuple[Element, ...], inputs: Any) -> Samples | None:
+        # One element for all samples is the same as one for the whole call, except where places are counted per sample.
+        if self.batch is None or (len(found) == 1 and not isinstance(self.group, Permutations)):
+            return None
+        if inputs is None:
+            raise StructureError(
+                f"batch={self.batch!r}: the outputs alone don't say how rows belong to samples; give the inputs too"
+            )
+        return self.samples(inputs)
+
     def velocity(self, coordinates: Matrix, inputs: Any) -> list[tuple[Path, Tensor, Tensor]]:
-        """dρ_in(A) x for every declared floating-point leaf: path, value, tangent. ``coordinates`` [k] or [samples, k]."""
+        """dρ_in(A) x for every declared floating-point leaf: path, value, tangent; coordinates [k] or [samples, k]."""
         return self._tangents(self.inputs, as_arguments(inputs), coordinates, inputs, type(inputs) is tuple)
 
-    def output_velocity(self, coordinates: Matrix, outputs: Any, inputs: Any = None) -> list[tuple[Path, Tensor, Tensor]]:
+    def output_velocity(
+        self, coordinates: Matrix, outputs: Any, inputs: Any = None
+    ) -> list[tuple[Path, Tensor, Tensor]]:
         """dρ_out(A) y for every checked floating-point leaf: path, value, tangent."""
         return self._tangents(self.outputs, (outputs,), coordinates, inputs, False)
 
@@ -173,7 +195,11 @@ class Symmetry:
         """How rows belong to samples."""
         entries = self.input_leaves(inputs)
         if self.batch == 0:
-            sizes = [v.shape[0] for _, v, rep in entries if isinstance(v, Tensor) and v.dim() and isinstance(rep, Representation)]
+            sizes = [
+                v.shape[0]
+                for _, v, rep in entries
+                if isinstance(v, Tensor) and v.dim() and isinstance(rep, Representation)
+            ]
             if not sizes:
                 raise StructureError("batch=0 needs a declared input tensor whose first dimension holds the samples")
             return Samples(sizes[0], None, None)
@@ -181,12 +207,16 @@ class Symmetry:
         for path, value in every:
             if isinstance(value, Tensor) and path and str(path[-1]) == self.batch:
                 if value.dim() != 1 or value.is_floating_point():
-                    raise StructureError(f"batch={self.batch!r} must name an integer vector, got {value.dtype} {list(value.shape)}")
-                edges = [v for _, v, rep in entries if isinstance(v, Tensor) and isinstance(rep, EdgeIndex)]
-                edges += [v for p, v in every if isinstance(v, Tensor) and p and p[-1] == "edge_index"]
-                edge = value[edges[0][0]] if edges and edges[0].dim() == 2 else None
+                    raise StructureError(
+                        f"batch={self.batch!r} must name an integer vector, got {value.dtype} {list(value.shape)}"
+                    )
+                ends = [rep.ends(v) for _, v, rep in entries if isinstance(v, Tensor) and isinstance(rep, EdgeIndex)]
+                ends += [v for p, v in every if isinstance(v, Tensor) and p and p[-1] == "edge_index"]
+                edge = edge_samples(ends[0], value) if ends and ends[0].dim() == 2 else None
                 return Samples(int(value.max()) + 1 if len(value) else 0, value, edge)
-        raise StructureError(f"batch={self.batch!r}: no input has that name; there are {[path_name(p) for p, _ in every]}")
+        raise StructureError(
+            f"batch={self.batch!r}: no input has that name; there are {[path_name(p) for p, _ in every]}"
+        )
 
     def frame(self, inputs: Any) -> Frame | None:
         """The centroid and the RMS radius of the first input that is acted on as points by an affine group."""
@@ -208,28 +238,6 @@ class Symmetry:
         return 1 if self.batch is None else self.samples(inputs).count
 
 
-@dataclass(frozen=True)
-class Samples:
-    """How rows of a tensor belong to samples: by position, by the assignment of nodes, or by that of edges."""
-
-    count: int
-    nodes: Tensor | None
-    edges: Tensor | None
-
-    def rows_of(self, value: Tensor, path: Path) -> Tensor:
-        """The sample of each row (first dimension) of ``value``."""
-        n = value.shape[0] if value.dim() else 0
-        if self.nodes is not None and n == len(self.nodes):
-            return self.nodes
-        if n == self.count:
-            return torch.arange(n, device=value.device)
-        if self.edges is not None and n == len(self.edges):
-            return self.edges
-        known = [f"{self.count} samples"] + ([f"{len(self.nodes)} nodes"] if self.nodes is not None else [])
-        known += [f"{len(self.edges)} edges"] if self.edges is not None else []
-        raise StructureError(f"{path_name(path)} has {n} rows (shape {list(value.shape)}), which is none of: {', '.join(known)}")
-
-
 def as_arguments(inputs: Any) -> tuple[Any, ...]:
     """Positional arguments: only an exact tuple means several."""
     return inputs if type(inputs) is tuple else (inputs,)
@@ -239,7 +247,9 @@ def as_specs(spec: Any, values: tuple[Any, ...], many: bool) -> tuple[Any, ...]:
     """One specification per positional argument; a bare representation or None stands for all."""
     if type(spec) is tuple and many:
         if len(spec) != len(values):
-            raise StructureError(f"the symmetry declares {len(spec)} positional arguments, the inputs have {len(values)}")
+            raise StructureError(
+                f"the symmetry declares {len(spec)} positional arguments, the inputs have {len(values)}"
+            )
         return spec
     if many and spec is not None and as_representation(spec) is None:
         raise StructureError(
@@ -265,7 +275,7 @@ def check_spec(spec: Any, group: Group, path: Path = ()) -> None:
 
 
 def walk(spec: Any, value: Any, visit: Visit, path: Path = ()) -> Any:
-    """``visit(path, value, representation)`` for every place that the specification addresses; returns the rebuilt value.
+    """``visit(path, value, representation)`` for every place that the specification addresses; the rebuilt value.
 
     A representation on a container acts on every leaf below it; a function is given the whole value.
     """
@@ -309,7 +319,8 @@ def _below(spec: Any, keys: list[Any], value: Any, path: Path) -> list[Any]:
     missing = [k for k in wanted if k not in keys and not (isinstance(k, str) and hasattr(value, k))]
     if missing:
         raise StructureError(
-            f"{path_name(path)}: declared {', '.join(map(repr, missing))} not found; there are {', '.join(map(repr, keys))}"
+            f"{path_name(path)}: declared {', '.join(map(repr, missing))} not found; "
+            f"there are {', '.join(map(repr, keys))}"
         )
     return [wanted.get(k, UNDECLARED) for k in keys]
 
@@ -331,23 +342,33 @@ def _shape_of(spec: Any) -> str:
     return f"a container with {', '.join(map(repr, _specs(spec)))}"
 
 
-def act(rep: Representation, elements: tuple[Element, ...], value: Any, samples: Samples | None, path: Path) -> Any:
-    """ρ(g) on one value: tensors, numpy arrays and (for functions) anything."""
-    if samples is None:
-        if isinstance(rep, FromFunction):
-            return rep.act(elements[0], value)
-        acting = Acting(elements[:1])
-    else:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
-        acting = Acting(elements, samples.rows_of(tensor, path) if not getattr(rep, "global_rows", False) else samples.nodes)
+def act(
+    rep: Representation,
+    elements: tuple[Element, ...],
+    value: Any,
+    samples: Samples | None,
+    path: Path,
+    nodes: int | None = None,
+) -> Any:
+    """ρ(g) on one value: tensors, numpy arrays and (for functions) anything; ``nodes``: how many a sample has."""
+    if samples is None and isinstance(rep, FromFunction):
+        return rep.act(elements[0], value)
     if isinstance(value, np.ndarray):
-        return act(rep, elements, torch.from_numpy(value), samples, path).numpy()
+        return act(rep, elements, torch.from_numpy(value), samples, path, nodes).numpy()
+    if isinstance(rep, Scalar) and not isinstance(value, Tensor):
+        return value  # a plain number, or anything else that stays as it is
     if not isinstance(value, Tensor):
         raise StructureError(f"{path_name(path)}: {rep!r} acts on tensors, got {type(value).__name__}")
+    acting = Acting(elements[:1]) if samples is None else samples.acting(elements, rep, value, path)
+    if acting.nodes is None and nodes is not None:
+        acting = replace(acting, nodes=nodes)
     problem = rep.fits(acting.group, value)
     if problem:
         raise StructureError(f"{path_name(path)} can't be {rep!r} of {acting.group!r}: {problem}")
-    return rep.apply(acting, value)
+    try:
+        return rep.apply(acting, value)
+    except RepresentationError as error:
+        raise StructureError(f"{path_name(path)}: {error}") from None
 
 
 def carries_tangent(value: Tensor) -> bool:

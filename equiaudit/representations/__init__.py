@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from equiaudit.representations.compose import Dual, Kronecker, OnTwoDims, Sum
     from equiaudit.representations.image import Image
     from equiaudit.representations.irreps import Irreps
+    from equiaudit.representations.laws import check_representation
     from equiaudit.representations.permutation import EdgeIndex, Edges, Nodes
-    from equiaudit.representations.regular import Regular
+    from equiaudit.representations.regular import PermutationAction, Quotient, Regular
     from equiaudit.representations.simple import (
         CartesianTensor,
         Points,
@@ -37,12 +38,42 @@ _WHERE = {
     "irreps": "Irreps",
     "laws": "check_representation",
     "permutation": "EdgeIndex Edges Nodes",
-    "regular": "Regular",
+    "regular": "PermutationAction Quotient Regular",
     "simple": "CartesianTensor Points Pseudoscalar Pseudovector Scalar SymmetricTensor Vector",
     "structures": "StructureError register_structure",
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names.split()}
-__all__ = list(_HOME)  # noqa: PLE0605
+
+__all__ = [
+    "CartesianTensor",
+    "Dual",
+    "EdgeIndex",
+    "Edges",
+    "FromAlgebra",
+    "FromFunction",
+    "FromMatrix",
+    "Image",
+    "Irreps",
+    "Kronecker",
+    "MatrixRepresentation",
+    "Nodes",
+    "OnTwoDims",
+    "PermutationAction",
+    "Points",
+    "Pseudoscalar",
+    "Pseudovector",
+    "Quotient",
+    "Regular",
+    "Representation",
+    "RepresentationError",
+    "Scalar",
+    "StructureError",
+    "Sum",
+    "SymmetricTensor",
+    "Vector",
+    "check_representation",
+    "register_structure",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -52,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOME)
+    return sorted(__all__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,16 @@ class Acting:
 
     Args:
         elements: one element for everything, or one per sample.
-        rows: for each row (first dimension) of the tensor, the sample that it belongs to, [rows]; None where one element acts
-            on the whole tensor.
+        rows: for each row (first dimension) of the tensor, the sample that it belongs to, [rows]; None where one
+            element acts on the whole tensor.
+        nodes: what relabelling needs besides: the sample of each node [nodes], or the number of nodes in a sample.
+        edges: the sample of each edge [edges].
     """
 
     elements: tuple[Element, ...]
     rows: Tensor | None = None
+    nodes: Tensor | int | None = None
+    edges: Tensor | None = None
 
     @classmethod
     def of(cls, elements: Element | Sequence[Element] | Acting) -> Acting:
@@ -48,16 +52,18 @@ class Acting:
 
     def inverse(self) -> Acting:
         """The inverse elements on the same rows."""
-        return Acting(tuple(g.inverse() for g in self.elements), self.rows)
+        return replace(self, elements=tuple(g.inverse() for g in self.elements))
 
     def on(self, rows: Tensor | None) -> Acting:
         """The same elements with other rows."""
-        return Acting(self.elements, rows)
+        return replace(self, rows=rows)
 
     def stacked(self, matrix_of: Callable[[Element], Matrix], like: Tensor) -> Tensor:
-        """Matrices [d, d], or [rows, d, d] where each row has its own, on the device of ``like`` in working precision."""
-        return place(matrix_of(self.elements[0]), like) if self.rows is None else _per_row(
-            np.stack([matrix_of(g) for g in self.elements]), self.rows, like
+        """Matrices [d, d], or [rows, d, d] where each row has its own, on the device of ``like``."""
+        return (
+            place(matrix_of(self.elements[0]), like)
+            if self.rows is None
+            else _per_row(np.stack([matrix_of(g) for g in self.elements]), self.rows, like)
         )
 
 
@@ -106,7 +112,9 @@ def apply_matrix(matrix: Tensor, x: Tensor, dim: int, shift: Tensor | None = Non
     moved = x.movedim(dim, -1).to(matrix.dtype)
     if matrix.dim() == 3:
         if dim == 0:
-            raise ValueError("with one element per row, a representation can't act on dimension 0, which holds the rows")
+            raise ValueError(
+                "with one element per row, a representation can't act on dimension 0, which holds the rows"
+            )
         flat = moved.reshape(moved.shape[0], -1, moved.shape[-1])
         out = flat @ matrix.mT
         if shift is not None:
@@ -127,7 +135,9 @@ def cast(out: Tensor, x: Tensor) -> Tensor:
         return out.to(x.dtype)
     rounded = out.real.round() if out.is_complex() else out.round()
     if float((out - rounded).abs().max() if out.numel() else 0.0) > 1e-9:
-        raise TypeError(f"an integer tensor ({x.dtype}) can't be turned by this matrix; convert it to floating point first")
+        raise TypeError(
+            f"an integer tensor ({x.dtype}) can't be turned by this matrix; convert it to floating point first"
+        )
     return rounded.to(x.dtype)
 
 

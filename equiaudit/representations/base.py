@@ -24,13 +24,15 @@ class Representation(ABC):
     """How a group acts on a tensor.
 
     Subclasses give ``act`` for one element and, where the group is continuous and the action smooth, ``tangent``.
-    ``axis`` is the dimension of the tensor that is acted on: what the constructors call ``dim=``. ``A + B`` concatenates
-    along it, ``A * B`` acts on two dimensions at once, ``3 * A`` is three copies side by side.
+    ``axis`` is the dimension of the tensor that is acted on: what the constructors call ``dim=``. ``A + B``
+    concatenates along it, ``A * B`` acts on two dimensions at once, ``3 * A`` is three copies side by side.
     """
 
     axis: int = -1
     exact: bool = False
     """Whether ``act`` moves data without rounding."""
+    relabels: bool = False
+    """Whether it acts by permutations of nodes and edges, which needs to know how these belong to samples."""
 
     @abstractmethod
     def act(self, g: Element, x: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ class Representation(ABC):
         """The length that dimension ``axis`` must have, or None where any length fits."""
         return None
 
-    def check(self, group: Group) -> None:
+    def check(self, group: Group) -> None:  # noqa: B027  most have nothing to refuse
         """Raise RepresentationError where ``group`` does not have this representation."""
 
     def apply(self, acting: Acting, x: Tensor) -> Tensor:
@@ -98,7 +100,9 @@ class Representation(ABC):
         return self * other if isinstance(other, int) else NotImplemented
 
     @staticmethod
-    def from_matrix(group: Group, fn: Callable[[Matrix], Matrix], *, dim: int = -1, name: str = "") -> MatrixRepresentation:
+    def from_matrix(
+        group: Group, fn: Callable[[Matrix], Matrix], *, dim: int = -1, name: str = ""
+    ) -> MatrixRepresentation:
         """A representation given by a function from the defining matrix [n, n] to ρ(g) [d, d].
 
         >>> from equiaudit.groups import SO
@@ -199,7 +203,9 @@ class FromMatrix(MatrixRepresentation):
             h, d = 0.02, self.size(group) or 1
             found = []
             for a in group.algebra:
-                found.append(sum(w * (self.fn(expm(j * h * a)) - self.fn(expm(-j * h * a))) for j, w in weights.items()) / h)
+                found.append(
+                    sum(w * (self.fn(expm(j * h * a)) - self.fn(expm(-j * h * a))) for j, w in weights.items()) / h
+                )
             self._algebra = np.stack(found) if found else np.zeros((0, d, d))
         return self._algebra
 
@@ -219,9 +225,13 @@ class FromAlgebra(MatrixRepresentation):
         self._algebra = np.asarray(algebra)
         self._discrete = {k: np.asarray(v) for k, v in discrete.items()}
         if len(self._algebra) != group.dim:
-            raise RepresentationError(f"{group!r} has {group.dim} algebra generators, got {len(self._algebra)} matrices")
+            raise RepresentationError(
+                f"{group!r} has {group.dim} algebra generators, got {len(self._algebra)} matrices"
+            )
         if set(self._discrete) != set(group.discrete):
-            raise RepresentationError(f"give a matrix for each of {sorted(group.discrete)}, got {sorted(self._discrete)}")
+            raise RepresentationError(
+                f"give a matrix for each of {sorted(group.discrete)}, got {sorted(self._discrete)}"
+            )
 
     def check(self, group: Group) -> None:
         """Only the group that it was made for."""
@@ -293,6 +303,8 @@ def direct_sum(matrices: list[Matrix]) -> Matrix:
     """Block-diagonal matrices [..., Σd, Σd] from matrices with equal leading dimensions."""
     if matrices[0].ndim == 2:
         return block_diag(*matrices)
-    return np.stack([block_diag(*(m[i] for m in matrices)) for i in range(len(matrices[0]))]) if len(matrices[0]) else (
-        np.zeros((0, sum(m.shape[-1] for m in matrices), sum(m.shape[-1] for m in matrices)))
+    return (
+        np.stack([block_diag(*(m[i] for m in matrices)) for i in range(len(matrices[0]))])
+        if len(matrices[0])
+        else (np.zeros((0, sum(m.shape[-1] for m in matrices), sum(m.shape[-1] for m in matrices))))
     )

@@ -21,6 +21,7 @@ class Sum(Representation):
 
     def __init__(self, terms: tuple[tuple[int, Representation], ...], dim: int = -1) -> None:
         self.terms, self.axis = terms, dim
+        self.exact = all(rep.exact for _, rep in terms)
 
     @classmethod
     def of(cls, *reps: Representation) -> Sum:
@@ -109,6 +110,7 @@ class OnTwoDims(Representation):
 
     def __init__(self, first: Representation, second: Representation) -> None:
         self.first, self.second, self.axis = first, second, second.axis
+        self.exact, self.relabels = first.exact and second.exact, first.relabels or second.relabels
 
     @classmethod
     def of(cls, first: Representation, second: Representation) -> OnTwoDims:
@@ -224,7 +226,7 @@ class Dual(MatrixRepresentation):
 
 
 def _last(rep: Representation) -> Representation:
-    return rep if rep.axis == -1 else rep.moved(-1)
+    return rep.moved(-1)
 
 
 def _matrices(rep: Representation) -> MatrixRepresentation:

@@ -55,7 +55,7 @@ def named(name: str) -> Representation:
 
 
 def as_representation(spec: Any) -> Representation | None:
-    """A representation for strings, library objects, representations and functions; None where ``spec`` is a container."""
+    """A representation for strings, library objects, functions and itself; None where ``spec`` is a container."""
     if isinstance(spec, Representation):
         return spec
     if isinstance(spec, str):

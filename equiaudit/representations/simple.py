@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from equiaudit.groups.base import Element, Group, Matrix, Step
-from equiaudit.representations.acting import Acting, Moving, apply_matrix, place
+from equiaudit.representations.acting import Acting, Moving, apply_matrix
 from equiaudit.representations.base import MatrixRepresentation, Representation, RepresentationError
 
 
@@ -124,7 +124,7 @@ class Pseudoscalar(MatrixRepresentation):
 
 
 class Vector(MatrixRepresentation):
-    """The defining representation: turned by the group's matrix, not moved by translations. Length: the space's dimension.
+    """The defining representation: turned by the group's matrix, not moved by translations.
 
     >>> import torch
     >>> from equiaudit.groups import SO
@@ -223,7 +223,9 @@ class CartesianTensor(MatrixRepresentation):
         """Σ_i 1⊗…A_k…⊗1 on the flattened tensor, [k, dʳ, dʳ]."""
         d, r = group.space_dim, len(self.dims)
         eye = np.eye(d)
-        terms = [sum(self._kron([a if i == j else eye for j in range(r)]) for i in range(r)) for a in linear_algebra(group)]
+        terms = [
+            sum(self._kron([a if i == j else eye for j in range(r)]) for i in range(r)) for a in linear_algebra(group)
+        ]
         return np.stack(terms) if terms else np.zeros((0, d**r, d**r))
 
     def discrete_matrix(self, group: Group, name: str) -> Matrix:
@@ -274,7 +276,7 @@ class CartesianTensor(MatrixRepresentation):
         """Refused above rank 1: a sum or a copy along one dimension needs the flattened tensor."""
         if len(self.dims) > 1:
             raise RepresentationError(
-                f"{self!r} acts on dimensions {self.dims}; flattened on one dimension it is Kronecker(Vector(), Vector())"
+                f"{self!r} acts on dimensions {self.dims}; flattened on one it is Kronecker(Vector(), Vector())"
             )
         return CartesianTensor((dim,), self.pseudo)
 

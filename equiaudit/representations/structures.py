@@ -102,7 +102,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def map_leaves(fn: Callable[[Path, Any], Any], value: Any, path: Path = ()) -> Any:
-    """The same structure with ``fn(path, leaf)`` for each leaf; unchanged leaves and containers are kept as they are."""
+    """The same structure with ``fn(path, leaf)`` for each leaf; what does not change is kept as it is."""
     opened = open_up(value)
     if opened is None:
         return fn(path, value)
