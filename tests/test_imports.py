@@ -83,7 +83,7 @@ def find_violations(source: str, module: str, is_package: bool = False) -> list[
         if top == "hypothesis" and own != "strategies":
             problems.append(f"{module} imports {name}: only equiaudit.strategies may")
         part = rest.partition(".")[0]
-        if top != "equiaudit" or not part or not own or part[0].isupper() or not is_module(part):
+        if top != "equiaudit" or not part or not own or not is_module(part):
             continue
         if own == "report" and part not in REPORT_MAY_IMPORT:
             problems.append(f"{module} imports {name}: report knows records alone")
