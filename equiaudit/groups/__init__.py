@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from equiaudit.groups.laws import LawError, check_group
     from equiaudit.groups.lorentz import Lorentz
     from equiaudit.groups.orthogonal import SO, O
-    from equiaudit.groups.parse import parse
+    from equiaudit.groups.parse import parse, parse_group
     from equiaudit.groups.permutations import Permutations
     from equiaudit.groups.products import DirectProduct
     from equiaudit.groups.scaling import Scaling
@@ -52,6 +52,7 @@ _HOME = {
     "U": "unitary",
     "check_group": "laws",
     "parse": "parse",
+    "parse_group": "parse",
 }
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "U",
     "check_group",
     "parse",
+    "parse_group",
 ]
 
 

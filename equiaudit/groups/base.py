@@ -145,12 +145,20 @@ class Group:
 
     def exp(self, *coordinates: float) -> Element:
         """The element exp(Σ_k c_k A_k) for coordinates c in the algebra basis."""
+        return self.make(Exp(self.read_coordinates(coordinates)))
+
+    def read_coordinates(self, coordinates: Sequence[Any]) -> tuple[float, ...]:
+        """Coordinates as numbers, given one by one or as one sequence.
+
+        Raises:
+            ValueError: their number is not the dimension of the algebra.
+        """
         if len(coordinates) == 1 and not np.isscalar(coordinates[0]):
-            coordinates = tuple(coordinates[0])  # type: ignore[arg-type]
+            coordinates = tuple(coordinates[0])
         c = tuple(float(v) for v in coordinates)
         if len(c) != self.dim:
             raise ValueError(f"{self!r}.exp takes {self.dim} coordinates, got {len(c)}")
-        return self.make(Exp(c))
+        return c
 
     def translation(self, *shift: float) -> Element:
         """The translation x → x + shift of an affine group.
