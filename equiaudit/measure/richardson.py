@@ -1,0 +1,184 @@
+"""Richardson extrapolation of central differences: which steps to try, which to keep, how far to trust them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equiaudit.measure.direction import Function, Tensors, coarsest, evaluate, is_inexact
+
+# Eight spacings of the output's dtype are taken for its rounding, lest two differences that agree by luck look exact.
+ROUNDINGS = 8
+SHRINK, GROW = 1 / 8, 8.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Directional derivatives by central differences.
+
+    Args:
+        derivatives: one per output, in its shape and dtype; zero for integer and boolean outputs.
+        errors: the estimated error of every entry.
+        flat: per output, whether it stayed the same to the last bit at one of the steps.
+        relative: per output, the size of the errors over that of the derivative; 0 where the errors are small beside
+            the output itself, inf where an entry is not finite.
+        steps: per output, the step h that was kept.
+        forwards: plain forwards spent so far.
+    """
+
+    derivatives: Tensors
+    errors: Tensors
+    flat: tuple[bool, ...]
+    relative: tuple[float, ...]
+    steps: tuple[float, ...]
+    forwards: int
+
+    def is_within(self, tolerance: float) -> bool:
+        """Whether no output's relative error exceeds the tolerance."""
+        return all(error <= tolerance for error in self.relative)
+
+
+def refine(
+    function: Function, primals: Tensors, tangents: Tensors, *, step: float | None = None
+) -> Iterator[Difference]:
+    """Yield differences, each at least as good as the one before, until another step improves no output.
+
+    The first step balances truncation, h⁴, against rounding, ε/h. Then smaller ones are tried (for a kink, a cutoff, a
+    short length scale) and larger ones (for a noisy function). Every output keeps the step with its smallest error.
+
+    >>> x = torch.tensor([1.0], dtype=torch.float64)
+    >>> [found.forwards for found in refine(lambda a: [a[0] ** 3], (x,), (x,), step=0.5)]
+    [4]
+
+    Args:
+        function: list of tensors -> list of tensors; deterministic.
+        primals: inputs as `check_direction` returns them.
+        tangents: the direction, likewise.
+        step: a given h; then no other is tried.
+    """
+    length, eps = _length(primals, tangents), coarsest(primals)
+    first = step if step is not None else 2.0 ** math.floor(math.log2(eps**0.25 * length))
+    tried = [_differ(function, primals, tangents, first)]
+    best = _choose(tried, length, eps)
+    yield best
+    for factor in (SHRINK, GROW) if step is None else ():
+        h = first * factor
+        while math.sqrt(eps) * length <= h <= length / 8:
+            tried.append(_differ(function, primals, tangents, h))
+            before, best = best, _choose(tried, length, eps)
+            yield best
+            if not any(new < old / 2 for new, old in zip(best.relative, before.relative, strict=True)):
+                break
+            h *= factor
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """One output's derivative from one pair of steps, h and h/2."""
+
+    step: float
+    value: Tensor
+    error: Tensor
+    output: Tensor
+    flat: bool
+
+    @property
+    def finite(self) -> Tensor:
+        return torch.isfinite(self.value)
+
+    @property
+    def size(self) -> float:
+        return norm(self.error[self.finite])
+
+
+def _differ(function: Function, primals: Tensors, tangents: Tensors, h: float) -> list[_Estimate]:
+    values = [_evaluate_at(function, primals, tangents, t) for t in (h, -h, h / 2, -h / 2)]
+    shapes = [[tuple(y.shape) for y in outputs] for outputs in values]
+    for other in shapes[1:]:
+        if other != shapes[0]:
+            raise ValueError(
+                f"the outputs changed shape from {shapes[0]} to {other} when the inputs moved by {h:.1e} tangents; "
+                "differences need outputs of a fixed shape: leave this one undeclared, or pad it"
+            )
+    return [_estimate(h, *outputs) for outputs in zip(*values, strict=True)]
+
+
+def _evaluate_at(function: Function, primals: Tensors, tangents: Tensors, t: float) -> Tensors:
+    with torch.inference_mode(False), torch.no_grad():
+        moved = [x.detach() + t * v.detach() for x, v in zip(primals, tangents, strict=True)]
+    return evaluate(function, [y.requires_grad_(x.requires_grad) for x, y in zip(primals, moved, strict=True)])
+
+
+def _estimate(h: float, *outputs: Tensor) -> _Estimate:
+    first = outputs[0]
+    flat = all(torch.equal(first, other) for other in outputs[1:])
+    if not is_inexact(first):
+        return _Estimate(h, torch.zeros_like(first), torch.zeros_like(first), first, flat)
+    up, down, half_up, half_down = (widen(y) for y in outputs)
+    wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
+    largest = up.abs().max() if up.numel() else up.abs().sum()
+    rounding = ROUNDINGS * torch.finfo(first.dtype).eps / h * largest
+    return _Estimate(h, narrow + (narrow - wide) / 3, (narrow - wide).abs() + rounding, up, flat)
+
+
+def _choose(tried: Sequence[Sequence[_Estimate]], length: float, eps: float) -> Difference:
+    best = [_choose_one(estimates) for estimates in zip(*tried, strict=True)]
+    return Difference(
+        derivatives=tuple(
+            found.value.to(original.output.dtype) for found, original in zip(best, tried[0], strict=True)
+        ),
+        errors=tuple(torch.where(found.finite, found.error, torch.inf) for found in best),
+        flat=tuple(any(found.flat for found in estimates) for estimates in zip(*tried, strict=True)),
+        relative=tuple(_relative(found, length, eps) for found in best),
+        steps=tuple(found.step for found in best),
+        forwards=4 * len(tried),
+    )
+
+
+def _choose_one(estimates: Sequence[_Estimate]) -> _Estimate:
+    """The estimate with the fewest entries that are not finite, then the smallest error."""
+    floored = [_floor(found, estimates) for found in estimates]
+    return min(floored, key=lambda found: (int((~found.finite).sum()), found.size))
+
+
+def _floor(found: _Estimate, others: Sequence[_Estimate]) -> _Estimate:
+    """An estimate whose error is no less than the noise seen at smaller steps, which falls as 1/h."""
+    noise = max((o.size * o.step / found.step for o in others if o.step < found.step), default=0.0)
+    if noise <= found.size:
+        return found
+    level = noise / math.sqrt(max(1, found.error.numel()))
+    return _Estimate(found.step, found.value, found.error.clamp(min=level), found.output, found.flat)
+
+
+def _relative(found: _Estimate, length: float, eps: float) -> float:
+    if not bool(found.finite.all()):
+        return math.inf
+    if found.size * length <= math.sqrt(eps) * norm(found.output):
+        return 0.0
+    slope = norm(found.value)
+    return found.size / slope if slope > 0 else math.inf
+
+
+def _length(primals: Tensors, tangents: Tensors) -> float:
+    """How many tangents make up an input: the least RMS of a primal over the largest entry of its tangent."""
+    found = []
+    for x, v in zip(primals, tangents, strict=True):
+        fastest = float(v.detach().abs().max()) if v.numel() else 0.0
+        if 0 < fastest < math.inf:
+            rms = norm(widen(x.detach())) / math.sqrt(x.numel())
+            found.append((rms if 0 < rms < math.inf else 1.0) / fastest)
+    return min(found, default=1.0)
+
+
+def widen(value: Tensor) -> Tensor:
+    """Half precision as float32, so that differences are not rounded once more; other dtypes as they are."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def norm(value: Tensor) -> float:
+    """The 2-norm, 0 for an empty or an integer tensor."""
+    return float(torch.linalg.vector_norm(value)) if value.numel() and is_inexact(value) else 0.0
