@@ -1,0 +1,77 @@
+"""Models with changed numbers: stored constants shaken by a rounding error, parameters that hide a fault made generic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equiaudit.measure.precision import copy_model, is_inexact, roundoff
+from equiaudit.measure.state import modules_of
+
+
+def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 16.0) -> Any:
+    """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 16·u·ξ.
+
+    The factor is keyed by the absolute value, so that numbers which belong together (±c in a Clebsch-Gordan table) stay
+    together. Short dyadic numbers (0, ½, 3, …) are exact in every precision and stay.
+    """
+    out = copy_model(model, None)
+    size = amplitude * roundoff(dtype)
+    with torch.no_grad():
+        for root in modules_of(out):
+            for t in _stored(root):
+                t.copy_(_shaken(t, size, seed))
+    return out
+
+
+def _stored(root: nn.Module) -> Iterable[Tensor]:
+    seen: set[int] = set()
+    for module in root.modules():
+        held = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
+        for t in held:
+            if is_inexact(t) and id(t) not in seen:
+                seen.add(id(t))
+                yield t.detach()
+
+
+def _shaken(t: Tensor, size: float, seed: int) -> Tensor:
+    if t.is_complex():
+        return torch.complex(_shaken(t.real, size, seed), _shaken(t.imag, size, seed))
+    short = (t * 256).round() == t * 256
+    # a cheap deterministic hash of |t| to [−1, 1)
+    bits = t.abs().to(torch.float32).view(torch.int32).to(torch.int64)
+    xi = ((bits * 2654435761 + seed * 40503) % 2097143).to(t.dtype) / 1048571.5 - 1
+    return torch.where(short, t, t * (1 + size * xi))
+
+
+def hiding_parameters(model: Any) -> list[str]:
+    """Names of trainable tensors whose entries are all equal: zero-initialised biases and outputs, unit scales."""
+    found = []
+    for root in modules_of(model):
+        for name, p in root.named_parameters():
+            if p.requires_grad and p.numel() and is_inexact(p) and bool((p == p.flatten()[0]).all()) and p.numel() > 0:
+                found.append(name)
+    return found
+
+
+def randomise(model: Any, names: Iterable[str], seed: int, size: float = 0.1) -> Any:
+    """A copy in which the named parameters get normal noise of the size 0.1, or of a tenth of their RMS if that is larger."""
+    out = copy_model(model, None)
+    randomise_(out, names, seed, size)
+    return out
+
+
+def randomise_(model: Any, names: Iterable[str] | None, seed: int, size: float = 0.1) -> None:
+    """The same in place; all trainable parameters where ``names`` is None."""
+    generator = torch.Generator().manual_seed(seed)
+    wanted = None if names is None else set(names)
+    with torch.no_grad():
+        for root in modules_of(model):
+            for name, p in root.named_parameters():
+                if not is_inexact(p) or (wanted is not None and name not in wanted):
+                    continue
+                noise = torch.randn(p.shape, dtype=torch.float64, generator=generator)
+                scale = max(size, 0.1 * float(p.detach().abs().double().square().mean().sqrt() if p.numel() else 0.0))
+                p.add_((scale * noise).to(p.device, p.dtype))

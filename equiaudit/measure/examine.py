@@ -1,0 +1,511 @@
+"""One symmetry examined: trials in order, doubtful ones against their floor, failures taken apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiaudit.measure.bench import Bench, Outcome, Scale
+from equiaudit.measure.judge import ACCEPT, AMPLIFIED, CLEARLY_WRONG, Floor, Judgement, judge
+from equiaudit.measure.plan import Plan, Trial, single_parts
+from equiaudit.measure.precision import is_inexact, roundoff
+from equiaudit.measure.residual import checked_leaves, rms
+from equiaudit.records import Check, LeafResult, Verdict, Worst
+from equiaudit.representations.structures import StructureError, leaves, path_name
+
+
+class Settled(Exception):
+    """The examination ends here: INVALID or VACUOUS, with the sentence that says why."""
+
+    def __init__(self, verdict: Verdict, reason: str, cause: str | None = None) -> None:
+        super().__init__(reason)
+        self.verdict, self.reason, self.cause = verdict, reason, cause
+
+
+@dataclass
+class Finding:
+    """What the examination of one symmetry found; parts of an ``Audit``."""
+
+    verdict: Verdict = Verdict.EXACT
+    cause: str | None = None
+    reason: str = ""
+    error: float | None = None
+    floor: float | None = None
+    sensitivity: float | None = None
+    worst: Worst | None = None
+    checks: list[Check] = field(default_factory=list)
+    leaves: list[LeafResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    untested: list[str] = field(default_factory=list)
+    worst_trial: Outcome | None = None
+
+
+@dataclass
+class Helpers:
+    """What the examination borrows from the audit: benches with changed parameters, and the caller's wishes."""
+
+    with_constants: Callable[[], Bench | None]
+    with_parameters: Callable[[], tuple[Bench, list[str]] | None]
+    own: Bench | None
+    declared: torch.dtype
+    rng: np.random.Generator
+    count: int
+    tolerance: float | None
+    atol: float | None
+    quick: bool
+    progress: Callable[[str], None]
+
+
+class Examination:
+    """Runs a plan on a bench and draws the conclusion."""
+
+    def __init__(self, bench: Bench, plan: Plan, helpers: Helpers) -> None:
+        self.bench, self.plan, self.helpers = bench, plan, helpers
+        self.found = Finding()
+        self.scales: list[Scale] = []
+        self.judged: list[tuple[Outcome, list[Judgement]]] = []
+        self.noise: list[Tensor] | None = None
+        self.constants = False
+        self.vacuous: dict[int, str] = {}
+
+    # -- the way through ------------------------------------------------------------------------------------------
+
+    def run(self) -> Finding:
+        """The finding; exceptions of the model pass through with a note that says where it was."""
+        try:
+            self.measure()
+        except Settled as end:
+            self.found.verdict, self.found.reason, self.found.cause = end.verdict, end.reason, end.cause
+        except StructureError as problem:
+            self.found.verdict, self.found.reason, self.found.cause = Verdict.INVALID, str(problem), "structure"
+        return self.found
+
+    def measure(self) -> None:
+        """All trials, then the conclusion."""
+        self.look_at_outputs()
+        if not self.plan.trials:
+            raise Settled(Verdict.VACUOUS, f"{self.bench.symmetry.group!r} has no element away from the identity to try")
+        self.check_moves(self.plan.trials[0])
+        failed: tuple[Outcome, list[Judgement]] | None = None
+        for trial in self.plan.trials:
+            self.helpers.progress(trial.name)
+            outcome, rows = self.try_element(self.available(trial))
+            self.judged.append((outcome, rows))
+            if not all(j.within for n, j in enumerate(rows) if n not in self.vacuous):
+                failed = (outcome, rows)
+                break
+        self.find_vacuous()
+        if failed is not None:
+            self.explain_failure(*failed)
+        else:
+            self.look_behind()
+        self.summarise()
+
+    def available(self, trial: Trial) -> Trial:
+        """The trial on the twin, or on the input itself where there is no twin."""
+        if trial.base in self.bench.inputs:
+            return trial
+        return Trial(trial.name, trial.elements, "x0", trial.covers, trial.probe)
+
+    # -- sanity -----------------------------------------------------------------------------------------------------
+
+    def look_at_outputs(self) -> None:
+        """Finite, and there; then the scales."""
+        base = self.bench.base("x0")
+        if not base.leaves:
+            raise Settled(
+                Verdict.INVALID,
+                "no output is declared, so nothing was compared; outputs= must name at least one leaf of: "
+                + ", ".join(path_name(p) for p, _ in leaves(base.outputs)),
+                "structure",
+            )
+        self.must_be_finite(base.leaves, "f(x)")
+        other: dict[Any, Tensor] = {}
+        if "x1" in self.bench.inputs:
+            twin = self.bench.base("x1")
+            if all(bool(torch.isfinite(leaf.value).all()) for leaf in twin.leaves):
+                other = {leaf.path: leaf.value for leaf in twin.leaves}
+            else:
+                del self.bench.inputs["x1"]
+                self.found.notes.append("the output is not finite near the given input (5 % jitter), so only that input was tried")
+        self.scales = [Scale.of(leaf, other.get(leaf.path)) for leaf in base.leaves]
+        if not other:
+            return
+        for n, (leaf, scale) in enumerate(zip(base.leaves, self.scales, strict=True)):
+            if not float(scale.sensitivity.max() if scale.sensitivity.numel() else 0.0) > 0:
+                self.vacuous[n] = _stillness(leaf.value)
+        if len(self.vacuous) == len(base.leaves):
+            raise Settled(Verdict.VACUOUS, self._vacuous_sentence())
+
+    def must_be_finite(self, found: Any, what: str, element: str = "") -> None:
+        """INVALID where an output is NaN or infinite."""
+        for leaf in found:
+            bad = ~torch.isfinite(leaf.value)
+            if bool(bad.any()):
+                kind = "NaN" if bool(torch.isnan(leaf.value).any()) else "Inf"
+                index = tuple(int(i) for i in torch.nonzero(bad)[0]) if leaf.value.dim() else ()
+                at = f" for g = {element}" if element else ""
+                raise Settled(
+                    Verdict.INVALID,
+                    f"{what} has {kind} in {leaf.name}{list(index) if index else ''} "
+                    f"({int(bad.sum())} of {bad.numel()} entries){at}",
+                    "not finite",
+                )
+
+    def check_moves(self, trial: Trial) -> None:
+        """VACUOUS where the element leaves every input where it is."""
+        trial = self.available(trial)
+        base = self.bench.base(trial.base)
+        moved = self.bench.symmetry.act_on_inputs(self.bench.placed(trial), base.inputs)
+        before, after = dict(leaves(base.inputs)), dict(leaves(moved))
+        for path, value in before.items():
+            now = after.get(path)
+            if isinstance(value, Tensor) and isinstance(now, Tensor):
+                if value.shape != now.shape or value.dtype != now.dtype:
+                    return
+                if is_inexact(value):
+                    if rms(now - value) > 1e-9 * rms(value):
+                        return
+                elif not torch.equal(value, now):
+                    return
+            elif now is not value:
+                return
+        raise Settled(
+            Verdict.VACUOUS,
+            f"the inputs are fixed by the group: {trial.elements[0]!r} changes no declared input, so no output could differ",
+        )
+
+    # -- trials -----------------------------------------------------------------------------------------------------
+
+    def try_element(self, trial: Trial) -> tuple[Outcome, list[Judgement]]:
+        """One forward, and as many probes as it takes to tell an error from rounding."""
+        try:
+            outcome = self.bench.run(trial)
+        except StructureError:
+            raise
+        except Exception as problem:
+            problem.add_note(f"equiaudit: raised for the transformed input, g = {trial.elements[0]!r}")
+            raise
+        base = self.bench.base(trial.base)
+        self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
+        floor = Floor(self.bench, outcome)
+        accept = ACCEPT if self.bench.evaluator.dtype == torch.float64 else 0.0
+        ratio = [self._ratio(n, leaf, r) for n, (leaf, r) in enumerate(zip(base.leaves, outcome.residuals, strict=True))]
+        if not trial.probe and max(ratio, default=0.0) <= accept:
+            unit = [torch.full_like(s.rows, ACCEPT) * s.rows for s in self.scales]
+            return outcome, self._judged(outcome, unit)
+        if max(ratio, default=0.0) > CLEARLY_WRONG:
+            repeat = self.repeatability(trial)
+            if repeat is not None:
+                raise Settled(Verdict.INVALID, repeat, "not repeatable")
+        rows: list[Judgement] = []
+        while floor.take():
+            rows = self._judged(outcome, self._floors(floor, base.leaves))
+            if trial.probe and floor.taken == 1:
+                self.noise = floor.noise
+            live = [j for n, j in enumerate(rows) if n not in self.vacuous]
+            if all(j.within for j in live) or max(j.excess for j in live) > 1e4:
+                break
+        if self.noise is None:
+            self.noise = floor.noise
+        return outcome, rows
+
+    def _floors(self, floor: Floor, found: Any) -> list[Tensor]:
+        unit = roundoff(self.bench.evaluator.dtype or self.bench.declared)
+        return [floor.rows(n, leaf, 0.0, unit) for n, leaf in enumerate(found)]
+
+    def _judged(self, outcome: Outcome, floors: list[Tensor]) -> list[Judgement]:
+        base = self.bench.base(outcome.trial.base)
+        parts = zip(base.leaves, self.scales, outcome.residuals, floors, strict=True)
+        return [judge(leaf, scale, r, f, outcome) for leaf, scale, r, f in parts]
+
+    def _ratio(self, n: int, leaf: Any, residual: Tensor) -> float:
+        if n in self.vacuous and not residual.any():
+            return 0.0
+        error, rows = leaf.norms(residual), self.scales[n].rows
+        if not error.numel():
+            return 0.0
+        found = error / torch.where(rows > 0, rows, torch.full_like(rows, torch.finfo(torch.float64).tiny))
+        return float(torch.where(error > 0, found, torch.zeros_like(found)).max())
+
+    def repeatability(self, trial: Trial) -> str | None:
+        """The sentence for a model that gives two answers to one input; None where it repeats itself."""
+        base = self.bench.base(trial.base)
+        again = {leaf.path: leaf.value for leaf in checked_leaves(self.bench.symmetry, self.bench.evaluator(base.inputs))}
+        for n, leaf in enumerate(base.leaves):
+            other = again.get(leaf.path)
+            if other is None or other.shape != leaf.value.shape:
+                return f"not repeatable: {leaf.name} has another shape when the same input is given again"
+            apart = leaf.norms(other - leaf.value)
+            limit = 1e-6 * self.scales[n].rows
+            if bool((apart > limit).any()):
+                size = rms(apart) / self.scales[n].typical
+                return (
+                    f"not repeatable: {leaf.name} differs by {size:.2g} (relative) when the same input is given again; "
+                    "switch dropout and sampling off with model.eval(), or pass randomness='match'"
+                )
+        return None
+
+    # -- conclusions ------------------------------------------------------------------------------------------------
+
+    def find_vacuous(self) -> None:
+        """Leaves whose sensitivity is rounding amplified: V ≤ 1000·N in every row."""
+        base = self.bench.base("x0")
+        if "x1" not in self.bench.inputs:
+            return
+        for n, (leaf, scale) in enumerate(zip(base.leaves, self.scales, strict=True)):
+            noise = self.noise[n] if self.noise is not None else 2.0**-53 * scale.size
+            if noise.shape != scale.sensitivity.shape or n in self.vacuous or not noise.numel():
+                continue
+            if bool((scale.sensitivity <= AMPLIFIED * noise).all()):
+                exact = _stillness(leaf.value)
+                self.vacuous[n] = exact if "zero" in exact else (
+                    "does not depend on the input beyond rounding"
+                    if rms(scale.sensitivity) < 1e-6 * (rms(scale.size) or 1.0)
+                    else "is rounding noise amplified to the size of the output"
+                )
+        if len(self.vacuous) == len(base.leaves):
+            raise Settled(Verdict.VACUOUS, self._vacuous_sentence())
+
+    def _vacuous_sentence(self) -> str:
+        names = [leaf.name for leaf in self.bench.base("x0").leaves]
+        said = "; ".join(f"{names[n]} {text}" for n, text in self.vacuous.items())
+        return f"this test could not have failed: {said}"
+
+    def explain_failure(self, outcome: Outcome, rows: list[Judgement]) -> None:
+        """Rounding of constants, a discontinuity at the caller's input, within tolerance, or broken; then each part alone."""
+        worst = self._worst(rows)
+        if self._is_rounding_of_constants(outcome, worst):
+            self.constants = True
+            return self.look_behind()
+        self.found.verdict = Verdict.BROKEN
+        self.found.worst_trial = outcome
+        if outcome.trial.base == "x0" and "x1" in self.bench.inputs:
+            there = Trial(outcome.trial.name, outcome.trial.elements, "x1", outcome.trial.covers, True)
+            other, judged = self.try_element(there)
+            self.judged.append((other, judged))
+            if all(j.within for n, j in enumerate(judged) if n not in self.vacuous):
+                self.found.cause = "discontinuity"
+                self.found.reason = (
+                    "only the given input breaks it: it sits on a tie, a cutoff or a degenerate frame, where the model jumps; "
+                    "5 % beside it the symmetry holds"
+                )
+            elif self._worst(judged).error > worst.error:
+                outcome, worst = other, self._worst(judged)
+        if self.found.cause is None:
+            self.take_apart()
+
+    def _worst(self, rows: list[Judgement]) -> Judgement:
+        live = [j for n, j in enumerate(rows) if n not in self.vacuous and not j.within]
+        return max(live or rows, key=lambda j: (j.error != j.error, j.error))
+
+    def _is_rounding_of_constants(self, outcome: Outcome, worst: Judgement) -> bool:
+        coarse = self.helpers.declared != torch.float64 and self.bench.evaluator.dtype == torch.float64
+        if not coarse or not worst.error < 2000 * roundoff(self.helpers.declared):
+            return False
+        bench = self.helpers.with_constants()
+        if bench is None:
+            return False
+        shaken = bench.run(outcome.trial)
+        n = [leaf.path for leaf in self.bench.base(outcome.trial.base).leaves].index(worst.leaf.path)
+        return rms(shaken.residuals[n]) > 4 * rms(outcome.residuals[n])
+
+    def take_apart(self) -> None:
+        """Each part of the group alone, so that the rows say which one is broken."""
+        for trial in single_parts(self.bench.symmetry.acts, self.helpers.rng, self.helpers.count):
+            try:
+                outcome = self.bench.run(self.available(trial))
+            except Exception:  # the composed failure stands; a part that can't be tried is only missing from the rows
+                continue
+            floor = [64 * (a + a.median() if a.numel() else a) for a in self.noise or []]
+            floors = [f.clamp(min=0) + ACCEPT * s.rows for f, s in zip(floor, self.scales, strict=False)]
+            if len(floors) == len(self.scales):
+                self.judged.append((outcome, self._judged(outcome, floors)))
+
+    def look_behind(self) -> None:
+        """Nothing failed so far: what parameters could hide, and the model at its own precision."""
+        if not self.helpers.quick:
+            self.try_parameters()
+        if self.found.verdict is Verdict.EXACT:
+            self.try_own_precision()
+
+    def _probed(self) -> Trial:
+        chosen = next((t for t in self.plan.trials if t.probe), self.plan.trials[0])
+        return self.available(chosen)
+
+    def try_parameters(self) -> None:
+        """Trainable tensors that are zero or constant, made generic: a fault behind them becomes visible."""
+        changed = self.helpers.with_parameters()
+        if changed is None:
+            return
+        bench, names = changed
+        other = Examination(bench, Plan((self._probed(),), ""), self.helpers)
+        other.scales, other.vacuous = self.scales, dict(self.vacuous)
+        try:
+            self.must_be_finite(bench.base(self._probed().base).leaves, "f(x) with changed parameters")
+            outcome, rows = other.try_element(dataclasses.replace(self._probed(), probe=False))
+            live = [j for n, j in enumerate(rows) if n not in other.vacuous]
+            if all(j.within for j in live) or other._is_rounding_of_constants(outcome, other._worst(rows)):
+                return
+        except (Settled, StructureError):
+            return
+        self.found.verdict, self.found.cause = Verdict.BROKEN, "hidden by parameter"
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        self.found.reason = (
+            f"exact only while {listed} {'is' if len(names) == 1 else 'are'} zero or constant: "
+            "with small random values there, as after a training step, the symmetry breaks"
+        )
+        self.found.worst_trial = outcome
+        self.judged.append((outcome, rows))
+
+    def try_own_precision(self) -> None:
+        """One pair of runs of the model itself: reduced-precision kernels break symmetries that double precision keeps."""
+        own = self.helpers.own
+        if own is None:
+            return
+        trial = self._probed()
+        coarser = roundoff(self.helpers.declared) * 2.0**53
+        outcome = own.run(trial)
+        base = own.base(trial.base)
+        scales = self.scales
+        self.must_be_finite(checked_leaves(own.symmetry, outcome.moved), "f(ρ(g) x) at the model's own precision", repr(outcome.element))
+        failed = []
+        for n, (leaf, residual) in enumerate(zip(base.leaves, outcome.residuals, strict=True)):
+            size = leaf.norms(leaf.value)
+            noise = (self.noise[n] if self.noise is not None else 2.0**-53 * size) * coarser
+            middle = float(noise.median()) if noise.numel() else 0.0
+            floor = 64 * (noise + middle + roundoff(self.helpers.declared) * (size + (float(size.median()) if size.numel() else 0.0)))
+            judgement = judge(leaf, scales[n], residual, floor, outcome)
+            if not judgement.within and n not in self.vacuous:
+                failed.append(judgement)
+        name = str(self.helpers.declared).removeprefix("torch.")
+        if failed:
+            worst = max(failed, key=lambda j: j.error)
+            self.found.verdict, self.found.cause = Verdict.BROKEN, "low precision"
+            self.found.reason = (
+                f"exact in float64, broken by {worst.error:.2g} in {name}, where rounding explains at most {worst.floor:.2g}: "
+                "a kernel computes more coarsely than the model declares (TF32, a fused or half-precision kernel)"
+            )
+            self.found.worst_trial = outcome
+            self.judged.append((outcome, failed))
+        else:
+            error = max((rms(leaf.norms(r)) / scales[n].typical for n, (leaf, r) in enumerate(
+                zip(base.leaves, outcome.residuals, strict=True)) if n not in self.vacuous), default=0.0)
+            self.found.checks.append(
+                Check(f"{name} as it runs", "finite", Verdict.EXACT, error, None, repr(outcome.element), None, 1, "rounding")
+            )
+
+    # -- the record -------------------------------------------------------------------------------------------------
+
+    def summarise(self) -> None:
+        """Rows, leaves, the worst place and the verdict under the caller's tolerance."""
+        found, base = self.found, self.bench.base("x0")
+        alive = {leaf.path for n, leaf in enumerate(base.leaves) if n not in self.vacuous}
+        every = [j for _, rows in self.judged for j in rows if j.leaf.path in alive]
+        bad = [j for j in every if not j.within] if found.verdict is Verdict.BROKEN or self.constants else []
+        worst = max(bad or every, key=lambda j: j.error, default=None)
+        if worst is not None:
+            found.error, found.floor = worst.error, worst.floor
+            found.worst = self._place(worst)
+            if found.verdict is Verdict.BROKEN:
+                found.worst_trial = worst.outcome
+                self._tolerate(bad)
+        found.checks[:0] = self._rows()
+        self._leaf_results(every)
+        moves = [rms(s.sensitivity) / (rms(s.size) or 1.0) for n, s in enumerate(self.scales) if n not in self.vacuous]
+        found.sensitivity = max(moves, default=None)
+        if self.constants:
+            kind = str(self.helpers.declared).removeprefix("torch.")
+            found.cause = f"{kind} constants"
+            found.notes.append(f"exact to {kind}: what remains ({found.error:.1e}) is the rounding of stored constants")
+        for n, text in self.vacuous.items():
+            found.notes.append(f"vacuous: {base.leaves[n].name} {text}; nothing is claimed about it")
+
+    def _tolerate(self, bad: list[Judgement]) -> None:
+        tolerance, atol = self.helpers.tolerance, self.helpers.atol
+        if self.found.cause in ("hidden by parameter",):
+            return
+        fine = [
+            (tolerance is not None and j.error <= tolerance) or (atol is not None and j.absolute <= atol) for j in bad
+        ]
+        if fine and all(fine):
+            self.found.verdict = Verdict.APPROXIMATE
+
+    def _place(self, j: Judgement) -> Worst:
+        value = j.leaf.value[j.index] if j.leaf.value.dim() else j.leaf.value
+        n = [leaf.path for leaf in self.bench.base("x0").leaves].index(j.leaf.path)
+        residual = j.outcome.residuals[n]
+        apart = residual[j.index] if residual.dim() else residual
+        elements = ", ".join(map(repr, j.outcome.elements))
+        code = elements if len(j.outcome.elements) == 1 else f"[{elements}]"
+        real = not value.is_complex()
+        expected = float(value) if real else float(value.abs())
+        got = float(value + apart) if real else float((value + apart).abs())
+        return Worst(code, j.leaf.name, j.index, j.absolute, j.error, expected, got)
+
+    def _rows(self) -> list[Check]:
+        rows = []
+        names = dict.fromkeys(name for o, _ in self.judged for name in o.trial.covers)
+        special = [o.trial.name for o, _ in self.judged if o.trial.name not in names and "random" not in o.trial.name]
+        alone = {o.trial.name for o, _ in self.judged if o.trial.covers == (o.trial.name,)}
+        for name in [*names, *dict.fromkeys(special)]:
+            if name in alone:
+                chosen = [(o, js) for o, js in self.judged if o.trial.covers == (name,)]
+            else:
+                chosen = [(o, js) for o, js in self.judged if name in o.trial.covers or o.trial.name == name]
+            live = [j for _, js in chosen for j in js if j.leaf.path in self._alive()]
+            if not live:
+                continue
+            worst = max(live, key=lambda j: (not j.within, j.error))
+            good = worst.within or self.constants
+            verdict = Verdict.EXACT if good else self._judged_verdict(worst)
+            group = self.bench.symmetry.acts
+            discrete = name in group.discrete
+            rows.append(
+                Check(
+                    name, "discrete" if discrete else "finite", verdict, worst.error, worst.floor,
+                    repr(worst.outcome.element), worst.leaf.name, len(chosen),
+                )
+            )  # fmt: skip
+        return rows
+
+    def _judged_verdict(self, j: Judgement) -> Verdict:
+        tolerance, atol = self.helpers.tolerance, self.helpers.atol
+        fine = (tolerance is not None and j.error <= tolerance) or (atol is not None and j.absolute <= atol)
+        return Verdict.APPROXIMATE if fine else Verdict.BROKEN
+
+    def _alive(self) -> set[Any]:
+        return {leaf.path for n, leaf in enumerate(self.bench.base("x0").leaves) if n not in self.vacuous}
+
+    def _leaf_results(self, every: list[Judgement]) -> None:
+        for n, leaf in enumerate(self.bench.base("x0").leaves):
+            mine = [j for j in every if j.leaf.path == leaf.path]
+            worst = max(mine, key=lambda j: (not j.within, j.error), default=None)
+            if n in self.vacuous:
+                verdict = Verdict.VACUOUS
+            elif worst is None or worst.within or self.constants:
+                verdict = Verdict.EXACT
+            else:
+                verdict = self._judged_verdict(worst)
+            self.found.leaves.append(
+                LeafResult(
+                    leaf.name, tuple(leaf.value.shape), str(leaf.dtype).removeprefix("torch."), leaf.rep, verdict,
+                    worst.error if worst else None, worst.floor if worst else None, self.scales[n].typical,
+                    worst.absolute if worst else None, rms(self.scales[n].sensitivity) / (rms(self.scales[n].size) or 1.0),
+                    self.vacuous.get(n, ""),
+                )
+            )  # fmt: skip
+
+
+def _stillness(value: Tensor) -> str:
+    if not bool(value.any()):
+        return "is zero everywhere"
+    if value.numel() > 1 and bool((value == value.flatten()[0]).all()):
+        return "is constant: every entry is the same and none depends on the input"
+    return "does not depend on the input"

@@ -1,0 +1,85 @@
+"""The rounding floor by Monte Carlo arithmetic: relative noise of the size of a rounding error after every inexact operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from equiaudit.measure.precision import real_dtype, roundoff
+
+# Operations that only move, copy, select or create data: their results are exact.
+_EXACT = frozenset(
+    """
+    _to_copy alias arange argmax argmin argsort as_strided as_strided_ bitwise_and bitwise_not bitwise_or broadcast_tensors
+    bucketize cat clone constant_pad_nd contiguous copy copy_ detach diag_embed diagonal diagonal_scatter dropout embedding
+    empty empty_like empty_strided eq expand expand_copy eye fill fill_ flip full full_like gather ge gt hstack index index_copy
+    index_copy_ index_fill index_fill_ index_put index_put_ index_select isfinite isinf isnan item le lift lift_fresh
+    lift_fresh_copy linspace logical_and logical_not logical_or lt masked_fill masked_fill_ masked_scatter masked_select
+    max_pool2d_with_indices maximum minimum max min amax amin clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ relu relu_
+    abs abs_ neg neg_ sign sign_ round floor ceil trunc where select select_scatter slice slice_scatter sort sort_stable topk
+    movedim narrow native_dropout ne new_empty new_empty_strided new_full new_ones new_zeros nonzero ones ones_like permute
+    pixel_shuffle pixel_unshuffle rand rand_like randn randn_like randint randperm repeat resize_ resize roll rot90 scalar_tensor
+    scatter set_ split split_with_sizes squeeze squeeze_ stack swapaxes t t_ tile to transpose transpose_ tril triu unbind
+    unfold unique unsqueeze unsqueeze_ unsafe_view view view_as_complex view_as_real zeros zeros_like zero_ conj _conj
+    _conj_physical real imag resolve_conj _local_scalar_dense equal is_same_size threshold threshold_backward searchsorted
+    select_backward slice_backward embedding_dense_backward _reshape_alias _unsafe_view record_stream bernoulli bernoulli_
+    uniform_ normal_ random_ exponential_ isin unique_dim unique_consecutive _unique2 histc one_hot reflection_pad2d
+    replication_pad2d reflection_pad1d replication_pad1d median mode kthvalue cummax cummin _sparse_coo_tensor_unsafe
+    """.split()
+)
+
+
+class NoiseMode(TorchDispatchMode):
+    """While active, the result of every inexact operation is multiplied by 1 + k·u·ξ, ξ uniform in [−1, 1].
+
+    u is the unit roundoff of the coarsest floating dtype in the operation, at most that of ``declared``: what a model
+    computes more coarsely than it declares counts as error, not as rounding. Sees scripted graphs and gradients that are
+    taken inside a forward; can't see numpy, or inside one kernel.
+
+    Args:
+        amplitude: k.
+        declared: the dtype that the model declares.
+        seed: of the noise, drawn from generators of its own.
+
+    Source: Parker, "Monte Carlo Arithmetic", UCLA 1997.
+    """
+
+    def __init__(self, amplitude: float, declared: torch.dtype, seed: int) -> None:
+        super().__init__()
+        self.amplitude, self.limit, self.seed = amplitude, roundoff(declared), seed
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func._schema.name.partition("::")[2] in _EXACT or func.is_view:
+            return out
+        results = [out] if isinstance(out, Tensor) else [t for t in tree_leaves(out) if isinstance(t, Tensor)]
+        inexact = [t for t in results if t.is_floating_point() or t.is_complex()]
+        if not inexact:
+            return out
+        seen = [t.dtype for t in (*tree_leaves((args, kwargs)), *inexact) if isinstance(t, Tensor)]
+        u = max(roundoff(real_dtype(d)) for d in seen if d.is_floating_point or d.is_complex)
+        for t in inexact:
+            self.shake(t, self.amplitude * min(u, self.limit))
+        return out
+
+    def shake(self, t: Tensor, size: float) -> None:
+        """Multiply ``t`` in place by 1 + size·ξ; ``size`` below the roundoff of its dtype is raised to it."""
+        if not t.numel() or t.layout != torch.strided:
+            return
+        size = max(size, self.amplitude * roundoff(real_dtype(t.dtype)) if t.dtype.itemsize < 4 else size)
+        xi = torch.rand(t.shape, dtype=real_dtype(t.dtype) if t.dtype.itemsize >= 4 else torch.float32,
+                        device=t.device, generator=self._generator(t.device))
+        factor = xi.mul_(2 * size).add_(1 - size)
+        if any(s == 0 for s, n in zip(t.stride(), t.shape, strict=True) if n > 1):
+            return  # an expanded result shares memory with itself
+        t.mul_(factor.to(t.dtype) if not t.is_complex() else factor)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device=device).manual_seed(self.seed)
+        return self._generators[device]

@@ -1,0 +1,147 @@
+"""Precisions: what a model declares, its roundoff, and a copy of the model in double precision."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import types
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equiaudit.measure.state import modules_of
+from equiaudit.representations.structures import leaves, map_leaves
+
+WIDE = {torch.complex64: torch.complex128, torch.complex32: torch.complex128, torch.complex128: torch.complex128}
+
+
+def widen(dtype: torch.dtype) -> torch.dtype:
+    """float64 for real, complex128 for complex, anything else as it is."""
+    return WIDE.get(dtype, torch.float64) if dtype.is_floating_point or dtype.is_complex else dtype
+
+
+def roundoff(dtype: torch.dtype) -> float:
+    """The unit roundoff u: half the spacing at 1.
+
+    >>> roundoff(torch.float32) == 2.0**-24
+    True
+    """
+    return torch.finfo(dtype).eps / 2
+
+
+def is_inexact(value: Any) -> bool:
+    """Whether a value is a floating-point or complex tensor."""
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The real dtype of the same precision."""
+    return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
+
+
+def declared_dtype(model: Any, inputs: Any) -> torch.dtype:
+    """The real dtype that a model works in: that of most of its parameters, else of its buffers, else of the inputs."""
+    roots = modules_of(model)
+    tensors = [t for m in roots for t in m.parameters()] or [t for m in roots for t in m.buffers() if is_inexact(t)]
+    tensors = [t for t in tensors if is_inexact(t)] or [v for _, v in leaves(inputs) if is_inexact(v)]
+    if not tensors:
+        return torch.get_default_dtype()
+    counts: Counter[torch.dtype] = Counter()
+    for t in tensors:
+        counts[real_dtype(t.dtype)] += t.numel()
+    return counts.most_common(1)[0][0]
+
+
+def cast_inputs(inputs: Any, dtype: torch.dtype | None = None) -> Any:
+    """Fresh detached copies of all tensors; floating-point ones in ``dtype`` (complex in the matching one) if given."""
+
+    def one(_: Any, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if dtype is None or not is_inexact(value):
+            return value.detach().clone()
+        wanted = dtype
+        if value.is_complex():
+            wanted = torch.complex128 if dtype == torch.float64 else torch.complex64
+        return value.detach().to(wanted, copy=True)
+
+    return map_leaves(one, inputs)
+
+
+class CopyFailed(Exception):
+    """A model can't be copied; the message says why."""
+
+
+def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
+    """A deep copy whose floating-point parameters, buffers and tensor attributes are in ``dtype``, gradients off.
+
+    Bound methods and partials are copied with what they hold, functions with the modules in their closure.
+
+    Raises:
+        CopyFailed: the model can't be copied.
+    """
+    memo: dict[int, Any] = {}
+    try:
+        out = _copy_callable(_unwrapped(model), memo)
+    except Exception as problem:  # whatever a model's __deepcopy__ raises
+        raise CopyFailed(f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}") from problem
+    for root in modules_of(out):
+        if dtype is not None:
+            root._apply(lambda t: t.to(_matching(t, dtype)) if is_inexact(t) else t)
+            _cast_attributes(root, dtype)
+        for p in root.parameters():
+            p.requires_grad_(False)
+            p.grad = None
+    return out
+
+
+def _unwrapped(model: Any) -> Any:
+    # torch.compile: the reference is about the model, the compiled code is tried at its own precision besides
+    original = getattr(model, "_orig_mod", None)
+    return original if isinstance(original, nn.Module) else model
+
+
+def _matching(t: Tensor, dtype: torch.dtype) -> torch.dtype:
+    if not t.is_complex():
+        return dtype
+    return torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
+def _cast_attributes(root: nn.Module, dtype: torch.dtype) -> None:
+    # tensors that are plain attributes are missed by Module.double(); they must not drag the reference down
+    for module in root.modules():
+        for name, value in list(vars(module).items()):
+            if name.startswith("_parameters") or name in ("_buffers", "_modules"):
+                continue
+            if is_inexact(value):
+                module.__dict__[name] = value.detach().to(_matching(value, dtype))
+            elif isinstance(value, (list, tuple)) and value and all(is_inexact(v) for v in value) and type(value) in (list, tuple):
+                module.__dict__[name] = type(value)(v.detach().to(_matching(v, dtype)) for v in value)
+            elif type(value) is dict and value and all(is_inexact(v) for v in value.values()):
+                module.__dict__[name] = {k: v.detach().to(_matching(v, dtype)) for k, v in value.items()}
+
+
+def _copy_callable(model: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(model, types.FunctionType):
+        cells = model.__closure__
+        if not cells:
+            return model
+        new = tuple(types.CellType(_copy_held(c.cell_contents, memo)) for c in cells)
+        out = types.FunctionType(model.__code__, model.__globals__, model.__name__, model.__defaults__, new)
+        out.__kwdefaults__ = model.__kwdefaults__
+        return out
+    if isinstance(model, types.MethodType):
+        return types.MethodType(model.__func__, copy.deepcopy(model.__self__, memo))
+    if isinstance(model, functools.partial):
+        held = [_copy_held(a, memo) for a in model.args]
+        words = {k: _copy_held(v, memo) for k, v in model.keywords.items()}
+        return functools.partial(_copy_callable(model.func, memo), *held, **words)
+    return copy.deepcopy(model, memo)
+
+
+def _copy_held(value: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(value, (nn.Module, Tensor, types.MethodType, types.FunctionType, functools.partial)):
+        return _copy_callable(value, memo) if not isinstance(value, Tensor) else value
+    return value

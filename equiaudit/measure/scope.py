@@ -1,0 +1,42 @@
+"""What an audit did not try, said plainly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equiaudit.measure.plan import Plan
+from equiaudit.representations.base import Representation
+from equiaudit.representations.simple import Points
+from equiaudit.representations.structures import leaves, path_name
+from equiaudit.symmetry import UNDECLARED, Symmetry
+
+_POSITIONS = ("pos", "coord", "points", "xyz", "r_ij")
+
+
+def untested_parts(symmetry: Symmetry, inputs: Any, plan: Plan) -> list[str]:
+    """Parts of the larger group that one would expect, outputs that nobody declared, and elements left out."""
+    group, said = symmetry.acts, []
+    names = {p.name for p in group.parts}
+    entries = symmetry.input_leaves(inputs)
+    positions = any(
+        isinstance(rep, Points) or any(word in path_name(path).lower() for word in _POSITIONS)
+        for path, _, rep in entries
+        if isinstance(rep, Representation)
+    )
+    if positions and not group.affine and "rotations" in names:
+        said.append("translations")
+    turns = "rotations" in names or repr(group).startswith(("SO(", "SE("))
+    if turns and not group.discrete and group.space_dim > 1:
+        said.append("reflections")
+    if group.is_finite and not plan.extent.startswith("all "):
+        said.append(f"{group!r}: {plan.extent} were tried")
+    return said
+
+
+def unchecked_outputs(symmetry: Symmetry, outputs: Any) -> list[str]:
+    """Output leaves without a declared representation."""
+    found = []
+    for path, value, rep in symmetry.output_leaves(outputs):
+        if rep is None or rep is UNDECLARED:
+            found += [path_name(p) for p, v in leaves(value, path) if v is not None]
+    return found
