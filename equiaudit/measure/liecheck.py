@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from equiaudit.measure.crosscheck import cross_check
+from equiaudit.measure.differences import cross_check
 from equiaudit.measure.examine import Examination, Finding
 from equiaudit.measure.judge import ACCEPT
 from equiaudit.measure.lie import Slope, directions, slope
