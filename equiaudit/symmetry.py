@@ -105,13 +105,13 @@ class Symmetry:
 
     def act_on_inputs(self, elements: Element | Sequence[Element], inputs: Any) -> Any:
         """ρ_in(g) x: the inputs transformed, in new tensors; what is not declared is passed through."""
-        return self._transform(self.inputs, as_arguments(inputs), elements, inputs, type(inputs) is tuple)
+        return self._transform(self.inputs, as_arguments(inputs), elements, inputs, type(inputs) is tuple, "input")
 
     def act_on_outputs(self, elements: Element | Sequence[Element], outputs: Any, inputs: Any = None) -> Any:
         """ρ_out(g) y; ``inputs`` are needed where samples are assigned by ``batch``."""
-        return self._transform(self.outputs, (outputs,), elements, inputs, False)
+        return self._transform(self.outputs, (outputs,), elements, inputs, False, "output")
 
-    def _transform(self, spec: Any, values: tuple[Any, ...], elements: Any, inputs: Any, many: bool) -> Any:
+    def _transform(self, spec: Any, values: tuple[Any, ...], elements: Any, inputs: Any, many: bool, root: str) -> Any:
         found = (elements,) if isinstance(elements, Element) else tuple(elements)
         if self.batch is None and len(found) > 1:
             raise StructureError(
@@ -123,12 +123,13 @@ class Symmetry:
             if rep is None or rep is UNDECLARED or value is None:
                 return value
             if not rep.relabels or isinstance(self.batch, str):
-                return act(rep, found, value, samples, path)
+                return act(rep, found, value, samples, path, root=root)
             known = self.output_leaves(values[0]) if inputs is None else self.input_leaves(inputs)
-            return act(rep, found, value, samples, path, count_nodes(rep, value, path, known, self.batch == 0))
+            nodes = count_nodes(rep, value, path, known, self.batch == 0)
+            return act(rep, found, value, samples, path, nodes, root)
 
         out = tuple(
-            walk(s, v, visit, (n,) if many else ())
+            walk(s, v, visit, (n,) if many else (), root)
             for n, (s, v) in enumerate(zip(as_specs(spec, values, many), values, strict=True))
         )
         return out if many else out[0]
@@ -174,13 +175,13 @@ class Symmetry:
 
     def input_leaves(self, inputs: Any) -> list[tuple[Path, Any, Any]]:
         """Every input leaf with its representation (None: left alone, UNDECLARED: not mentioned)."""
-        return self._look(self.inputs, as_arguments(inputs), type(inputs) is tuple)
+        return self._look(self.inputs, as_arguments(inputs), type(inputs) is tuple, "input")
 
     def output_leaves(self, outputs: Any) -> list[tuple[Path, Any, Any]]:
         """Every output leaf with its representation."""
-        return self._look(self.outputs, (outputs,), False)
+        return self._look(self.outputs, (outputs,), False, "output")
 
-    def _look(self, spec: Any, values: tuple[Any, ...], many: bool) -> list[tuple[Path, Any, Any]]:
+    def _look(self, spec: Any, values: tuple[Any, ...], many: bool, root: str) -> list[tuple[Path, Any, Any]]:
         found: list[tuple[Path, Any, Any]] = []
 
         def visit(path: Path, value: Any, rep: Any) -> Any:
@@ -188,7 +189,7 @@ class Symmetry:
             return value
 
         for n, (s, v) in enumerate(zip(as_specs(spec, values, many), values, strict=True)):
-            walk(s, v, visit, (n,) if many else ())
+            walk(s, v, visit, (n,) if many else (), root)
         return found
 
     def samples(self, inputs: Any) -> Samples:
@@ -274,7 +275,7 @@ def check_spec(spec: Any, group: Group, path: Path = ()) -> None:
         check_spec(child, group, (*path, key))
 
 
-def walk(spec: Any, value: Any, visit: Visit, path: Path = ()) -> Any:
+def walk(spec: Any, value: Any, visit: Visit, path: Path = (), root: str = "output") -> Any:
     """``visit(path, value, representation)`` for every place that the specification addresses; the rebuilt value.
 
     A representation on a container acts on every leaf below it; a function is given the whole value.
@@ -287,13 +288,13 @@ def walk(spec: Any, value: Any, visit: Visit, path: Path = ()) -> Any:
         if rep is None and spec is not None and spec is not UNDECLARED:
             if value is None:
                 return value
-            raise StructureError(f"{path_name(path)}: expected {_shape_of(spec)}, got {type(value).__name__}")
+            raise StructureError(f"{path_name(path, root)}: expected {_shape_of(spec)}, got {type(value).__name__}")
         return visit(path, value, spec if rep is None else rep)
     keys, children, rebuild = opened
     if rep is not None or spec is None or spec is UNDECLARED:
         below = [spec if rep is None else rep] * len(keys)
     else:
-        below = _below(spec, keys, value, path)
+        below = _below(spec, keys, value, path_name(path, root))
         extra = _extra(spec, keys, value)
         keys, children = keys + list(extra), children + list(extra.values())
         below += [_specs(spec)[k] for k in extra]
@@ -301,7 +302,7 @@ def walk(spec: Any, value: Any, visit: Visit, path: Path = ()) -> Any:
             base, names = rebuild, list(extra)
             known = len(keys) - len(names)
             rebuild = lambda new: _set(base(new[:known]), names, new[known:])  # noqa: E731
-    new = [walk(s, c, visit, (*path, k)) for s, c, k in zip(below, children, keys, strict=True)]
+    new = [walk(s, c, visit, (*path, k), root) for s, c, k in zip(below, children, keys, strict=True)]
     return value if all(a is b for a, b in zip(new, children, strict=True)) else rebuild(new)
 
 
@@ -312,15 +313,14 @@ def _specs(spec: Any) -> dict[Any, Any]:
     return dict(zip(opened[0], opened[1], strict=True))
 
 
-def _below(spec: Any, keys: list[Any], value: Any, path: Path) -> list[Any]:
+def _below(spec: Any, keys: list[Any], value: Any, where: str) -> list[Any]:
     wanted = _specs(spec)
     if isinstance(spec, (list, tuple)) and not hasattr(spec, "_fields") and len(spec) != len(keys):
-        raise StructureError(f"{path_name(path)}: {len(spec)} entries are declared, there are {len(keys)}")
+        raise StructureError(f"{where}: {len(spec)} entries are declared, there are {len(keys)}")
     missing = [k for k in wanted if k not in keys and not (isinstance(k, str) and hasattr(value, k))]
     if missing:
         raise StructureError(
-            f"{path_name(path)}: declared {', '.join(map(repr, missing))} not found; "
-            f"there are {', '.join(map(repr, keys))}"
+            f"{where}: declared {', '.join(map(repr, missing))} not found; there are {', '.join(map(repr, keys))}"
         )
     return [wanted.get(k, UNDECLARED) for k in keys]
 
@@ -349,26 +349,27 @@ def act(
     samples: Samples | None,
     path: Path,
     nodes: int | None = None,
+    root: str = "output",
 ) -> Any:
     """ρ(g) on one value: tensors, numpy arrays and (for functions) anything; ``nodes``: how many a sample has."""
     if samples is None and isinstance(rep, FromFunction):
         return rep.act(elements[0], value)
     if isinstance(value, np.ndarray):
-        return act(rep, elements, torch.from_numpy(value), samples, path, nodes).numpy()
+        return act(rep, elements, torch.from_numpy(value), samples, path, nodes, root).numpy()
     if isinstance(rep, Scalar) and not isinstance(value, Tensor):
         return value  # a plain number, or anything else that stays as it is
     if not isinstance(value, Tensor):
-        raise StructureError(f"{path_name(path)}: {rep!r} acts on tensors, got {type(value).__name__}")
+        raise StructureError(f"{path_name(path, root)}: {rep!r} acts on tensors, got {type(value).__name__}")
     acting = Acting(elements[:1]) if samples is None else samples.acting(elements, rep, value, path)
     if acting.nodes is None and nodes is not None:
         acting = replace(acting, nodes=nodes)
     problem = rep.fits(acting.group, value)
     if problem:
-        raise StructureError(f"{path_name(path)} can't be {rep!r} of {acting.group!r}: {problem}")
+        raise StructureError(f"{path_name(path, root)} can't be {rep!r} of {acting.group!r}: {problem}")
     try:
         return rep.apply(acting, value)
     except RepresentationError as error:
-        raise StructureError(f"{path_name(path)}: {error}") from None
+        raise StructureError(f"{path_name(path, root)}: {error}") from None
 
 
 def carries_tangent(value: Tensor) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,14 @@ class Irrep:
 class Irreps(MatrixRepresentation):
     """A direct sum of irreps of rotations (and reflections) of 3-D space along one dimension.
 
-    The basis is that of e3nn ≥ 0.4: y is the polar axis, so ``1o`` is a vector as (x, y, z), and orders run from −l to l.
-    SO(3) and SE(3) take no notice of parities; groups with reflections need them. Groups whose matrices are rotations or
-    reflections of 3-D space, such as Octahedral(), act by restriction.
+    The basis is that of e3nn ≥ 0.4: y is the polar axis, ``1o`` is a vector (x, y, z), and orders run from −l to l.
+    SO(3) and SE(3) take no notice of parities; groups with reflections need them. Groups whose matrices are rotations
+    or reflections of 3-D space, such as Octahedral(), act by restriction.
 
     Args:
         irreps: such as "2x0e+1x1o"; for groups without reflections "2x0+1x1" will do.
-        layout: "mul_ir": the copies of an irrep stand one after the other, each whole (e3nn); "ir_mul": the first components
-            of all copies, then the second components (cuEquivariance).
+        layout: "mul_ir": the copies of an irrep stand one after the other, each whole (e3nn); "ir_mul": the first
+            components of all copies, then the second components (cuEquivariance).
         dim: the dimension of the tensor that is acted on. The attribute ``dim`` is the size of the representation.
 
     Raises:
@@ -76,7 +76,7 @@ class Irreps(MatrixRepresentation):
     def slices(self) -> list[slice]:
         """Where each term lies along the dimension."""
         ends = np.cumsum([0, *(ir.dim for ir in self.irreps)]).tolist()
-        return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(a, b) for a, b in pairwise(ends)]
 
     def size(self, group: Group) -> int | None:
         """``dim``."""
@@ -93,8 +93,7 @@ class Irreps(MatrixRepresentation):
         bare = next((ir for ir in self.irreps if ir.p == 0), None)
         if bare is not None and any(np.linalg.det(_linear(group, h)) < 0 for h in group.discrete.values()):
             raise RepresentationError(
-                f"{group!r} has reflections, so {bare} needs a parity: '{bare}e' (even) or '{bare}o' (odd, as a vector is "
-                "for l = 1)"
+                f"{group!r} has reflections, so {bare} needs a parity: '{bare}e' (even) or '{bare}o' (odd)"
             )
 
     # -- matrices -------------------------------------------------------------------------------------------------
@@ -117,9 +116,8 @@ class Irreps(MatrixRepresentation):
     def _dense(self, of: Callable[[Irrep], Matrix]) -> Matrix:
         blocks = []
         for ir in self.irreps:
-            block, eye = of(ir), np.eye(ir.mul)
-            pairs = (eye, block) if self.layout == "mul_ir" else (block, eye)
-            blocks.append(np.kron(*pairs) if block.ndim == 2 else np.stack([_kron(eye, b, self.layout) for b in block]))
+            pair = (np.eye(ir.mul), of(ir))
+            blocks.append(np.kron(*(pair if self.layout == "mul_ir" else pair[::-1])))
         return direct_sum(blocks)
 
     # -- acting -----------------------------------------------------------------------------------------------------
@@ -138,21 +136,18 @@ class Irreps(MatrixRepresentation):
     def _each(self, x: Tensor, rows: Tensor | None, of: Callable[[Irrep], Matrix]) -> Tensor:
         if rows is not None and self.axis % x.dim() == 0:
             raise RepresentationError(f"{self!r} can't act on dimension 0, which holds the rows of the samples")
-        moved, out = x.movedim(self.axis, -1), []
+        moved = x.movedim(self.axis, -1)
         matrices: dict[tuple[int, int], Tensor] = {}
+        out = []
         for ir, where in zip(self.irreps, self.slices(), strict=True):
-            block = moved[..., where]
-            if ir.l == 0 and ir.p != -1 and of.__name__:  # scalars stay bit for bit unless something acts on them
-                pass
-            key = (ir.l, ir.p)
-            if key not in matrices:
+            if (ir.l, ir.p) not in matrices:
                 found = place(of(ir), x)
-                matrices[key] = found[0] if rows is None else found[rows.to(x.device)]
-            copies, components = (-2, -1) if self.layout == "mul_ir" else (-1, -2)
-            shape = (ir.mul, 2 * ir.l + 1) if self.layout == "mul_ir" else (2 * ir.l + 1, ir.mul)
-            split = block.reshape(*block.shape[:-1], *shape)
-            out.append(apply_matrix(matrices[key], split, components).flatten(copies if copies < components else -2))
-        return (torch.cat(out, -1) if out else moved).movedim(-1, self.axis)
+                matrices[ir.l, ir.p] = found[0] if rows is None else found[rows.to(x.device)]
+            copies_first = self.layout == "mul_ir"
+            shape = (ir.mul, 2 * ir.l + 1) if copies_first else (2 * ir.l + 1, ir.mul)
+            block = moved[..., where].unflatten(-1, shape)
+            out.append(apply_matrix(matrices[ir.l, ir.p], block, -1 if copies_first else -2).flatten(-2))
+        return torch.cat(out, -1).movedim(-1, self.axis)
 
     def rows(self, x: Tensor) -> tuple[int, ...]:
         """One irrep is one vector; in a sum every entry is its own row, as terms may differ by magnitudes."""
@@ -191,4 +186,34 @@ def parse_irreps(text: str) -> list[Irrep]:
             raise RepresentationError(f"{text!r} is not a sum of irreps: {term.strip()!r}; write '2x0e+1x1o'")
         mul, l, p = match.groups()
         found.append(Irrep(int(mul) if mul else 1, int(l), {"e": 1, "o": -1, "": 0}[p]))
+    if not found:
+        raise RepresentationError("no irreps are given; write '2x0e+1x1o'")
     return found
+
+
+def _blocks(ir: Irrep, linear: Matrix) -> Matrix:
+    # D^l [samples, 2l+1, 2l+1] from orthogonal matrices [samples, 3, 3]: the rotation left without the inversion
+    sign = np.sign(np.linalg.det(linear.real))[:, None, None]
+    return rotation_matrix(ir.l, sign * linear.real) * np.where(sign < 0, ir.p or 1, 1)
+
+
+def _axes(algebra: Matrix) -> Matrix:
+    # rotation vectors [k, 3] of antisymmetric matrices [k, 3, 3]
+    return np.stack([algebra[:, 2, 1], algebra[:, 0, 2], algebra[:, 1, 0]], -1).real
+
+
+def _linear(group: Group, matrix: Matrix) -> Matrix:
+    return matrix[:-1, :-1] if group.affine else matrix
+
+
+def _not_orthogonal(group: Group) -> str | None:
+    if getattr(group, "acts_on_indices", False):
+        return "only relabels"
+    if group.space_dim != 3:
+        return f"acts on {group.space_dim}-D space"
+    algebra, discrete = linear_algebra(group), [_linear(group, h) for h in group.discrete.values()]
+    if np.abs(algebra + np.swapaxes(algebra, -1, -2)).max(initial=0.0) > 1e-12:
+        return "has generators that are no rotations"
+    if any(np.abs(h @ h.T - np.eye(3)).max() > 1e-9 for h in discrete):
+        return "has discrete generators that are no rotations or reflections"
+    return None

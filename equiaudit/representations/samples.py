@@ -52,7 +52,8 @@ class Samples:
         known = [f"{self.count} samples"] + ([f"{len(self.nodes)} nodes"] if self.nodes is not None else [])
         known += [f"{len(self.edges)} edges"] if self.edges is not None else []
         raise StructureError(
-            f"{path_name(path)} has {n} rows (shape {list(value.shape)}), which is none of: {', '.join(known)}"
+            f"{path_name(path, 'the tensor')} has {n} rows (shape {list(value.shape)}), "
+            f"which is none of: {', '.join(known)}"
         )
 
     def acting(self, elements: tuple[Element, ...], rep: Representation, value: Tensor, path: Path) -> Acting:

@@ -1,4 +1,4 @@
-"""Real irreducible representations of so(3) and SO(3): generators by the algebra of angular momentum, matrices by angles.
+"""Real irreducible representations of SO(3): generators by the algebra of angular momentum, matrices by angles.
 
 Basis of e3nn ≥ 0.4: y is the polar axis, l = 1 is (x, y, z), orders run from −l (sines about y) to l (cosines).
 """
@@ -31,7 +31,7 @@ def generators(l: int) -> Matrix:
         sign = (-1) ** m
         real[l + m, [l - m, l + m]] = np.array([1.0, sign]) / np.sqrt(2)
         real[l - m, [l - m, l + m]] = np.array([1j, -1j * sign]) / np.sqrt(2)
-    # harmonics transform as Y(Rx) = D Y(x), hence the transposes; the textbook's polar axis z is y here, and x, y are z, x
+    # harmonics transform as Y(Rx) = D Y(x), hence the transposes; the textbook's z, x, y are y, z, x here
     about = [(real @ (1j * j).T @ real.conj().T).real for j in (j2, j3, j1)]
     found = np.stack(about)
     found[1] = np.round(found[1])  # orders are integers
@@ -41,7 +41,7 @@ def generators(l: int) -> Matrix:
 
 @lru_cache(maxsize=64)
 def _from_y_to_x(l: int) -> Matrix:
-    # The quarter turn about z that takes y to x: X_x = Q X_y Qᵀ. Its eigenvalues are powers of i, so only vectors round.
+    # The quarter turn about z that takes y to x: X_x = Q X_y Qᵀ. Its eigenvalues are powers of i; only vectors round.
     values, vectors = np.linalg.eigh(1j * generators(l)[2])
     turned = vectors * (1j ** (np.round(values).astype(int) % 4)) @ vectors.conj().T
     return turned.real
@@ -62,19 +62,20 @@ def _about_y(l: int, cos: Matrix, sin: Matrix) -> Matrix:
 def rotation_matrix(l: int, rotations: Matrix) -> Matrix:
     """D^l(R) [..., 2l+1, 2l+1] for proper rotations R [..., 3, 3], by R = R_y(α) R_x(β) R_y(γ).
 
-    Orthogonal to 1e-14 up to l = 11. α is taken from where R sends the polar axis and γ from what remains, so nothing is
-    lost where the polar axis stays (β = 0 or π).
+    Orthogonal to 1e-14 up to l = 11. α is taken from where R sends the polar axis and γ from what remains, so nothing
+    is lost where the polar axis stays (β = 0 or π).
 
-    >>> bool(np.allclose(rotation_matrix(1, np.eye(3)[[1, 2, 0]]), np.eye(3)[[1, 2, 0]]))
-    True
+    >>> rotation_matrix(2, np.diag([-1.0, 1.0, -1.0])).diagonal().round(12).tolist()  # half a turn about the polar axis
+    [1.0, -1.0, 1.0, -1.0, 1.0]
     """
     r = np.asarray(rotations, dtype=float)
-    if l == 0:
-        return np.ones((*r.shape[:-2], 1, 1))
+    if l <= 1:  # exact where the rotation is
+        return r if l else np.ones((*r.shape[:-2], 1, 1))
     x, y, z = r[..., 0, 1], r[..., 1, 1], r[..., 2, 1]  # R (0, 1, 0)
     level = np.hypot(x, z)
     alone = level < 1e-300
-    ca, sa = np.where(alone, 1.0, z / np.where(alone, 1.0, level)), np.where(alone, 0.0, x / np.where(alone, 1.0, level))
+    scale = np.where(alone, 1.0, level)
+    ca, sa = np.where(alone, 1.0, z / scale), np.where(alone, 0.0, x / scale)
     # rest = (R_y(α) R_x(β))⁻¹ R is a turn about y; its first column in the frame that α and β leave
     cg = ca * r[..., 0, 0] - sa * r[..., 2, 0]
     sg = -(ca * r[..., 0, 2] - sa * r[..., 2, 2])
