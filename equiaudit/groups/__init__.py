@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from equiaudit.groups.laws import LawError, check_group
     from equiaudit.groups.lorentz import Lorentz
     from equiaudit.groups.orthogonal import SO, O
-    from equiaudit.groups.parse import parse, parse_group
+    from equiaudit.groups.parsing import parse, parse_group
     from equiaudit.groups.permutations import Permutations
     from equiaudit.groups.products import DirectProduct
     from equiaudit.groups.scaling import Scaling
@@ -51,8 +51,8 @@ _HOME = {
     "T": "affine",
     "U": "unitary",
     "check_group": "laws",
-    "parse": "parse",
-    "parse_group": "parse",
+    "parse": "parsing",
+    "parse_group": "parsing",
 }
 
 __all__ = [

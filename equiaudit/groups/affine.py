@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.linalg import expm
 
@@ -62,7 +64,7 @@ class T(Shifting):
         """A standard normal shift."""
         return self.random_translation(rng)
 
-    def exponential(self, coordinates: object) -> Matrix:
+    def exponential(self, coordinates: Sequence[float]) -> Matrix:
         """1 + A, exactly."""
         return np.eye(self.size) + np.tensordot(coordinates, self.algebra, 1)
 
@@ -99,7 +101,7 @@ class _Rigid(Shifting, Turning):
 
 
 class SE(_Rigid):
-    """Rigid motions of n-space, x → R x + t. Coordinates: the rotations of SO(n) first (radians), then the translations.
+    """Rigid motions of n-space, x → R x + t. Coordinates: the rotations of SO(n) (radians), then the translations.
 
     >>> SE(3).dim, [part.name for part in SE(3).parts]
     (6, ['rotations', 'translations'])
@@ -115,7 +117,7 @@ class SE(_Rigid):
 
 
 class E(_Rigid):
-    """Rigid motions and reflections of n-space. Coordinates: rotations (radians), then translations; generator as in O(n).
+    """Rigid motions and reflections of n-space. Coordinates as in SE(n), discrete generator as in O(n).
 
     >>> E(3).sample(0).factors[0].call[0], list(E(3).discrete)
     ('translation', ['inversion'])

@@ -37,8 +37,8 @@ class Group:
         name: how the group is spelt; for the library's groups it evaluates back to the group.
         algebra: basis of the Lie algebra, [k, n, n], real or complex. Empty for a finite group.
         discrete: matrices [n, n] that generate the components, as a mapping from names or as a sequence.
-        sample: draws an element: ``sample(group, rng) -> Element``, ``rng`` a ``numpy.random.Generator``. The default draws
-            standard normal algebra coordinates and a random component.
+        sample: draws an element: ``sample(group, rng) -> Element``, ``rng`` a ``numpy.random.Generator``. The default
+            draws standard normal algebra coordinates and a random component.
         parts: names for parts of the algebra; one part, named after the group, if left out.
         affine: the matrices are homogeneous: the last row is (0, …, 0, 1).
 
@@ -262,7 +262,7 @@ class Group:
         return out
 
     def compact_logarithm(self, unitary: Matrix) -> Matrix:
-        """Algebra coordinates [k] of a unitary matrix [d, d] on vectors; families whose half turns matter override it."""
+        """Algebra coordinates [k] of a unitary matrix [d, d] on vectors; families with half turns override it."""
         return self.logarithm(self._homogeneous(unitary))
 
     def logarithm(self, matrix: Matrix) -> Matrix:
@@ -295,7 +295,7 @@ class Group:
         return expm(np.tensordot(coordinates, self.algebra, 1))
 
     def steps(self, factor: Factor) -> tuple[Step, ...]:
-        """A factor of the family's own kind as a word in the discrete generators, for representations given by those."""
+        """A factor of the family's own kind as a word in the discrete generators, for representations given by them."""
         if isinstance(factor, Step):
             return (factor,)
         raise NotInGroupError(f"{factor!r} is not a product of the discrete generators of {self!r}")

@@ -20,8 +20,8 @@ Matrix = np.ndarray[Any, Any]
 class Exp:
     """One factor exp(Σ_k c_k A_k).
 
-    ``exact`` replaces the computed matrix where a closed form is more exact; ``call`` then says which method of the group
-    makes it, and from what: ``("turn", ("z", 0.25))``.
+    ``exact`` replaces the computed matrix where a closed form is more exact; ``call`` then says which method of the
+    group makes it, and from what: ``("turn", ("z", 0.25))``.
     """
 
     coordinates: tuple[float, ...]

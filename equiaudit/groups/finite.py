@@ -69,7 +69,7 @@ def _shortened(word: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 class FiniteGroup(Group):
-    """A finite matrix group given by generators. Its elements are numbered, and spelt ``element_at(k)``; 0 is the identity.
+    """A finite matrix group given by generators. Its elements are spelt ``element_at(k)``; number 0 is the identity.
 
     Args:
         name: how the group is spelt.
@@ -168,7 +168,7 @@ class Cyclic(FiniteGroup):
 
 
 class Dihedral(Cyclic):
-    """The symmetries of the regular n-gon: n rotations, then each of them after the flip x → −x. Generators: "turn", "flip".
+    """The symmetries of the regular n-gon: n rotations, then each after the flip x → −x. Generators: "turn", "flip".
 
     ``element_at(k)`` turns by k/n for k < n; for k ≥ n it flips first, then turns by (k − n)/n.
 

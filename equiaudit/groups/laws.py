@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg import null_space
 
-from equiaudit.groups.base import Element, Group, Matrix, NotInGroupError
-from equiaudit.groups.parse import parse, parse_group
+from equiaudit.groups.base import Element, Exp, Group, Matrix, NotInGroupError
+from equiaudit.groups.parsing import parse, parse_group
 
 TOLERANCE = 1e-9
 """Relative defect allowed where only rounding of float64 matrices is expected."""
@@ -30,9 +30,9 @@ def check_group(
 ) -> tuple[str, ...]:
     """Check the laws of a group on drawn and special elements.
 
-    Identity, inverse, closure, exponentials that add up along a line, an algebra closed under brackets and under the
-    discrete generators, matrices that lead back to the element, code that evaluates back, listed elements, and for compact
-    groups the first two Haar moments of the draws.
+    Identity, inverse, closure, exponentials that add up along a line and agree with exact factors, an algebra closed
+    under brackets and under the discrete generators, matrices that lead back to the element, code that evaluates
+    back, listed elements, and for compact groups the first two Haar moments of the draws.
 
     >>> shears = Group("shears", [[[0.0, 1.0], [0.0, 0.0]]])
     >>> check_group(shears)
@@ -66,6 +66,8 @@ def check_group(
         _member("closure", g @ h, product)
     if group.dim:
         _check_exponential(group, rng, samples, tolerance)
+        for g in elements:
+            _check_coordinates(g, tolerance)
         _check_algebra(group, tolerance)
         checked += ["exponential", "bracket", "discrete"]
     for g in elements:
@@ -110,7 +112,7 @@ def check_haar_moments(
         LawError: a moment is off by more than chance allows.
     """
     rng = np.random.default_rng(seed)
-    total = {1: 0.0, 2: 0.0}
+    total: dict[int, Any] = {1: 0.0, 2: 0.0}
     for _ in range(draws):
         r = (draw or group.sample)(rng).linear
         total = {1: total[1] + r, 2: total[2] + np.kron(r, r.conj())}
@@ -151,6 +153,21 @@ def _check_exponential(group: Group, rng: np.random.Generator, samples: int, tol
         slope = (group.exp(*(step * c)).matrix - group.exp(*(-step * c)).matrix) / (2 * step)
         wanted = np.tensordot(c, group.algebra, 1)
         _small("exponential", f"{group.exp(*c)!r}, derivative at 0", slope - wanted, 1e-6 * _size(wanted))
+
+
+def _check_coordinates(g: Element, tolerance: float) -> None:
+    exps = [f for f in g.factors if isinstance(f, Exp)]
+    for factor in exps:
+        if factor.exact is not None:
+            off = g.group.exponential(factor.coordinates) - factor.exact
+            _small("exponential", f"{g!r}, its exact factor {factor.spell()}", off, tolerance * _size(factor.exact))
+    try:
+        c = g.coordinates
+    except ValueError:
+        return  # not every product of exponentials is one
+    product = g.group.product(exps)
+    off = g.group.exponential(c) - product
+    _small("exponential", f"{g!r}, its coordinates {c}", off, tolerance * _size(product))
 
 
 def _check_algebra(group: Group, tolerance: float) -> None:

@@ -20,8 +20,8 @@ MAX_RAPIDITY = 2.0
 class PseudoOrthogonal(Group):
     """What the groups of the metric η = diag(+1 × p, −1 × q) share: Λᵀ η Λ = η.
 
-    Coordinates: rotations of the p axes and of the q axes (radians, each in the order of SO), then boosts (rapidities), for
-    each of the p axes one for each of the q.
+    Coordinates: rotations of the p axes and of the q axes (radians, each in the order of SO), then boosts
+    (rapidities), for each of the p axes one for each of the q.
     """
 
     def __init__(self, name: str, p: int, q: int, discrete: Mapping[str, Matrix]) -> None:

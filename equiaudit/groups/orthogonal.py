@@ -31,9 +31,9 @@ class Turning(Group):
     def turn(self, *arguments: Any) -> Element:
         """A rotation by a fraction of a full turn.
 
-        ``turn(axis, fraction)`` in 3-D, where axis is "x", "y", "z" or a vector; ``turn((i, j), fraction)`` turns axis i towards
-        axis j in any dimension; ``turn(fraction)`` in 2-D. Quarter and half turns about coordinate axes have entries 0
-        and ±1 exactly.
+        ``turn(axis, fraction)`` in 3-D, where axis is "x", "y", "z" or a vector; ``turn((i, j), fraction)`` turns
+        axis i towards axis j in any dimension; ``turn(fraction)`` in 2-D. Quarter and half turns about coordinate axes
+        have entries 0 and ±1 exactly.
 
         >>> SO(3).turn("z", 1 / 4).matrix.tolist()
         [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
@@ -154,8 +154,9 @@ class Turning(Group):
 class SO(Turning):
     """Rotations of n-space: the real orthogonal matrices with determinant 1.
 
-    Coordinates are angles in radians. For n = 3 they turn about x, y and z, so ``SO(3).exp(0, 0, t)`` turns x towards y;
-    otherwise they turn axis i towards axis j for i < j in order. ``SO(1, 3)`` is the Lorentz group with determinant 1.
+    Coordinates are angles in radians. For n = 3 they turn about x, y and z, so ``SO(3).exp(0, 0, t)`` turns x towards
+    y; otherwise they turn axis i towards axis j for i < j in order. ``SO(1, 3)`` is the Lorentz group with
+    determinant 1.
 
     >>> SO(2).exp(0.5).matrix.round(3).tolist()
     [[0.878, -0.479], [0.479, 0.878]]
@@ -181,7 +182,7 @@ class SO(Turning):
 
 
 class O(Turning):  # noqa: E742 - the group's name in every paper
-    """Rotations and reflections of n-space. Discrete generator: "inversion" (−1) for odd n, "reflection" (of x) for even n.
+    """Rotations and reflections of n-space. Discrete generator: "inversion" for odd n, "reflection" (of x) for even n.
 
     >>> O(3).generator("inversion").matrix.diagonal().tolist()
     [-1.0, -1.0, -1.0]
@@ -210,7 +211,7 @@ class O(Turning):  # noqa: E742 - the group's name in every paper
 
 
 def improper(n: int) -> dict[str, Matrix]:
-    """The discrete generator of O(n): the inversion where its determinant is −1, else the reflection of the first axis."""
+    """The discrete generator of O(n): the inversion where its determinant is −1, else the reflection of axis 0."""
     if n % 2:
         return {"inversion": 0.0 - np.eye(n)}
     return {"reflection": np.diag([-1.0] + [1.0] * (n - 1))}

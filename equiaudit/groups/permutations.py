@@ -20,6 +20,8 @@ class PermutationElement(Element):
     [1, 2, 3, 0]
     """
 
+    group: Permutations
+
     def permutation(self, size: int) -> Order:
         """p [size], int64: old node i becomes node p[i], so that (ρ(g) x)[p[i]] = x[i].
 
@@ -51,8 +53,8 @@ class PermutationElement(Element):
 class Permutations(Group):
     """All relabellings of nodes. ``Permutations()`` acts on any number of nodes, ``Permutations(n)`` on n.
 
-    An element is a rule: ``roll(k)``, ``reverse()``, ``shuffle(seed)``, ``swap(i, j)`` or an explicit list ``of((2, 0, 1))``. The
-    convention is (ρ(g) x)[p[i]] = x[i]: node i becomes node p[i].
+    An element is a rule: ``roll(k)``, ``reverse()``, ``shuffle(seed)``, ``swap(i, j)`` or an explicit list
+    ``of((2, 0, 1))``. The convention is (ρ(g) x)[p[i]] = x[i]: node i becomes node p[i].
 
     >>> g = Permutations().roll(1) @ Permutations().swap(0, 1)
     >>> g.permutation(3).tolist(), g.inverse()
@@ -180,7 +182,7 @@ class Permutations(Group):
             return (factor,)
         if self.n is None:
             raise ValueError("Permutations() has no discrete generators; use Permutations(n)")
-        p, word = factor.nodes(self.n), []
+        p, word = factor.nodes(self.n), list[Step]()
         while True:  # bubble sort: each exchange of neighbours k, k + 1 is roll^k swap roll^−k
             k = next((k for k in range(self.n - 1) if p[k] > p[k + 1]), None)
             if k is None:

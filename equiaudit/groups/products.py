@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
@@ -90,7 +89,7 @@ class DirectProduct(Group):
     def order(self) -> int | None:
         """The product of the orders; None where one is infinite or unknown."""
         orders = [g.order for g in self.groups]
-        return None if None in orders else reduce(lambda a, b: a * b, orders, 1)  # type: ignore[operator, return-value]
+        return None if None in orders else reduce(lambda a, b: a * b, orders, 1)  # type: ignore[operator]
 
     # -- elements ---------------------------------------------------------------------------------------------------
 
@@ -119,7 +118,7 @@ class DirectProduct(Group):
         exact = self._block(member, self.groups[member].factor_matrix(factor), 1.0)
         return Exp((*(0.0,) * before, *factor.coordinates, *(0.0,) * after), exact)
 
-    def _split(self, coordinates: Sequence[float]) -> list[Sequence[float]]:
+    def _split(self, coordinates: Any) -> list[Any]:
         ends = np.cumsum([g.dim for g in self.groups])
         return [coordinates[end - g.dim : end] for g, end in zip(self.groups, ends, strict=True)]
 

@@ -53,7 +53,7 @@ class Reverse:
 
 @dataclass(frozen=True)
 class Shuffle:
-    """A uniformly random order, the same for the same seed and size on every machine; edges by a stream of their own."""
+    """A uniformly random order, the same wherever seed and size are the same; edges by a stream of their own."""
 
     seed: int
     undo: bool = False

@@ -11,11 +11,11 @@ from equiaudit.groups.orthogonal import SO, check_size
 from equiaudit.groups.rotations import planes, rotation_basis, rotation_logarithm
 
 SPREAD = 0.5
-"""Standard deviation of the stretches drawn: factors of e^±½ along the axes, so that no direction is lost to rounding."""
+"""Standard deviation of the stretches drawn: factors of about e^±½, so that no direction is lost to rounding."""
 
 
 def symmetric_basis(n: int) -> Matrix:
-    """Symmetric matrices with trace 0 [(n − 1)(n + 2)/2, n, n], orthogonal, of Frobenius norm √2: off-diagonal, then diagonal."""
+    """Symmetric matrices with trace 0 [(n − 1)(n + 2)/2, n, n], orthogonal, norm √2 each; diagonal ones last."""
     found = []
     for i, j in combinations(range(n), 2):
         a = np.zeros((n, n))

@@ -18,8 +18,8 @@ from equiaudit.groups.unitary import unitary_logarithm
 class Sp(Group):
     """Real 2n × 2n matrices that keep J: Mᵀ J M = J, with J = [[0, 1], [−1, 0]] on (q₁ … qₙ, p₁ … pₙ).
 
-    n counts pairs (q, p): this group is also written Sp(2n, ℝ). Its dimension is n(2n + 1). Coordinates: rotations (the compact
-    part, U(n)), then squeezes (symmetric generators), each generator of Frobenius norm √2. Draws: exp of normal
+    n counts pairs (q, p): this group is also written Sp(2n, ℝ). Its dimension is n(2n + 1). Coordinates: rotations (the
+    compact part, U(n)), then squeezes (symmetric generators), each generator of Frobenius norm √2. Draws: exp of normal
     squeezes (standard deviation ½) after a Haar element of the compact part.
 
     >>> Sp(2).dim, Sp(1).algebra[0].tolist()

@@ -66,7 +66,7 @@ class _Unitary(Group):
         if n == 1:
             return self.exp(*rng.uniform(-math.pi, math.pi, self.dim))
         u = unitary_group.rvs(n, random_state=rng)
-        # Dividing by a root of the determinant keeps the measure: left translation by SU(n) leaves the determinant alone.
+        # Dividing by a root of the determinant keeps the measure: translation by SU(n) leaves the determinant alone.
         return self.exp(*self.logarithm(u / np.linalg.det(u) ** (1.0 / n) if self.special else u))
 
 
@@ -107,7 +107,7 @@ class SU(_Unitary):
 
 
 class U(_Unitary):
-    """Unitary n × n matrices. Basis: −i λ_k / 2 as in SU(n), then the phase i·1 (its coordinate is the angle in radians).
+    """Unitary n × n matrices. Basis: −i λ_k / 2 as in SU(n), then the phase i·1 (its coordinate is the angle, radians).
 
     >>> U(1).exp(np.pi).matrix.round(9).tolist()
     [[(-1+0j)]]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from equiaudit.representations.image import Image
     from equiaudit.representations.irreps import Irreps
     from equiaudit.representations.laws import check_representation
+    from equiaudit.representations.lifted import OnMember
     from equiaudit.representations.permutation import EdgeIndex, Edges, Nodes
     from equiaudit.representations.regular import PermutationAction, Quotient, Regular
     from equiaudit.representations.simple import (
@@ -37,6 +38,7 @@ _WHERE = {
     "image": "Image",
     "irreps": "Irreps",
     "laws": "check_representation",
+    "lifted": "OnMember",
     "permutation": "EdgeIndex Edges Nodes",
     "regular": "PermutationAction Quotient Regular",
     "simple": "CartesianTensor Points Pseudoscalar Pseudovector Scalar SymmetricTensor Vector",
@@ -57,6 +59,7 @@ __all__ = [
     "Kronecker",
     "MatrixRepresentation",
     "Nodes",
+    "OnMember",
     "OnTwoDims",
     "PermutationAction",
     "Points",

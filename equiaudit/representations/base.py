@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -146,7 +147,8 @@ class MatrixRepresentation(Representation):
             return expm(np.tensordot(factor.coordinates, self.algebra_matrices(group), 1))
         if isinstance(factor, Step):
             return np.linalg.matrix_power(self.discrete_matrix(group, factor.name), factor.power)
-        raise RepresentationError(f"{self!r} can't act by {factor!r} of {group!r}")
+        word = [self.factor_matrix(group, step) for step in group.steps(factor)]
+        return functools.reduce(np.matmul, word) if word else np.eye(self.size(group) or 1)
 
     def matrix(self, g: Element) -> Matrix:
         """ρ(g), float64 or complex128 [d, d]."""

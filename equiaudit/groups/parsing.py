@@ -82,7 +82,7 @@ class _Reader:
             raise ValueError(f"{self.code[:200]!r} is not one expression: {error}") from None
 
     def refuse(self, node: ast.AST, what: str) -> NoReturn:
-        shown = ast.get_source_segment(self.code.strip(), node) or type(node).__name__  # type: ignore[arg-type]
+        shown = ast.get_source_segment(self.code.strip(), node) or type(node).__name__
         raise ValueError(f"{what} is not allowed in the code of an element: {shown[:80]!r}")
 
     def value(self, node: ast.expr) -> Any:
