@@ -99,11 +99,8 @@ class Nodes(Relabelling, MatrixRepresentation):
                 f"with one element per sample, dimension 0 holds the samples and {self!r} needs another one, "
                 f"such as {type(self).__name__}(dim=1); shape {list(x.shape)}"
             )
-        back = np.stack([np.argsort(self._order(g, x.shape[axis])) for g in acting.elements])
-        rows = acting.rows.to(x.device)
-        index = torch.from_numpy(back).to(x.device)[rows]  # [rows, size]
-        moved = x.movedim(axis, 1)
-        return moved[torch.arange(len(rows), device=x.device)[:, None], index].movedim(1, axis)
+        orders = np.stack([self._order(g, x.shape[axis]) for g in acting.elements])
+        return reorder_rows(x, axis, orders, acting.rows)
 
     def _order(self, g: Element, size: int) -> Order:
         try:
@@ -232,6 +229,13 @@ class EdgeIndex(Relabelling):
 def reorder(x: Tensor, axis: int, p: Order) -> Tensor:
     """Entry i along ``axis`` goes to place p[i]."""
     return x.index_select(axis, torch.from_numpy(np.argsort(p)).to(x.device))
+
+
+def reorder_rows(x: Tensor, axis: int, orders: Order, rows: Tensor) -> Tensor:
+    """Row n of ``x`` (first dimension) reordered along ``axis`` by ``orders[rows[n]]``; orders is [samples, size]."""
+    index = torch.from_numpy(np.argsort(orders, -1)).to(x.device)[rows.to(x.device)]  # [rows, size]
+    moved = x.movedim(axis, 1)
+    return moved[torch.arange(len(rows), device=x.device)[:, None], index].movedim(1, axis)
 
 
 def within_samples(rep: Nodes, acting: Acting, samples: Tensor) -> Order:
