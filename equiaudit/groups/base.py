@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm, polar
+from scipy.linalg import expm, logm, polar
 
 from equiaudit.groups.elements import Element, Exp, Factor, Matrix, Step, negated
 
@@ -229,18 +231,34 @@ class Group:
             raise NotInGroupError(f"{self!r} needs a matrix [{self.size}, {self.size}], got {list(m.shape)}")
         if not np.isfinite(m).all():
             raise NotInGroupError(f"not an element of {self!r}: the matrix has entries that are not finite")
-        best, nearest = np.inf, None
-        for h in self.components() if not self.is_finite else self.elements():
-            g = h if self.is_finite else self._connected(m @ np.linalg.inv(h.matrix)) @ h
-            defect = float(np.abs(g.matrix - m).max() / max(1.0, np.abs(m).max()))
-            if defect < best:
-                best, nearest = defect, g
-        if nearest is None or not best <= MEMBERSHIP:
+        if np.linalg.matrix_rank(m) < self.size:
+            raise NotInGroupError(f"not an element of {self!r}: the matrix is singular")
+        defect, nearest = np.inf, self.identity()
+        with np.errstate(all="ignore"):  # far from the group numbers may overflow: such a defect is refused below
+            for h in self.elements() if self.is_finite else self.components():
+                g = h if self.is_finite else self._nearest(m @ np.linalg.inv(h.matrix)) @ h
+                if (off := _defect(g.matrix, m)) < defect:
+                    defect, nearest = off, g
+            det = np.linalg.det(m)
+        if not defect <= MEMBERSHIP:
             raise NotInGroupError(
-                f"not an element of {self!r}: the nearest element found is off by {best:.1e} in the largest entry "
-                f"(allowed {MEMBERSHIP:.0e}); det = {np.linalg.det(m):.6g}"
+                f"not an element of {self!r}: the nearest element found is off by {defect:.1e} in the largest entry "
+                f"(allowed {MEMBERSHIP:.0e}); det = {det:.6g}"
             )
         return nearest
+
+    def _nearest(self, m: Matrix) -> Element:
+        # The polar way is exact for groups that contain both factors; others (shears) are found by plain logarithms.
+        g = self._connected(m)
+        for _ in range(6):
+            defect = _defect(g.matrix, m)
+            if defect <= 1e-12 or not np.isfinite(defect):
+                break
+            better = self.exp(*self.logarithm(m @ np.linalg.inv(g.matrix))) @ g
+            if not _defect(better.matrix, m) < defect / 2:
+                break
+            g = better
+        return g
 
     def _connected(self, m: Matrix) -> Element:
         # Polar decomposition m = p q: logarithms of a positive and of a unitary matrix exist where that of m may not.
@@ -252,7 +270,11 @@ class Group:
         for coordinates in (self.project(self._homogeneous(stretch, 0.0)), self.compact_logarithm(q)):
             if np.abs(coordinates).max(initial=0.0) > 1e-13:
                 g = g @ self.exp(*coordinates)
-        return g if shift is None or not shift.any() else self.translation(*shift.real) @ g
+        g = g if shift is None or not shift.any() else self.translation(*shift.real) @ g
+        if np.allclose(g.matrix, m, rtol=0.0, atol=MEMBERSHIP * max(1.0, np.abs(m).max())):
+            return g
+        # Shears and other groups that are not closed under the adjoint do not contain the polar factors.
+        return self.exp(*self.logarithm(m))
 
     def _homogeneous(self, linear: Matrix, corner: float = 1.0) -> Matrix:
         if not self.affine:
@@ -267,9 +289,9 @@ class Group:
 
     def logarithm(self, matrix: Matrix) -> Matrix:
         """Algebra coordinates [k] of the principal logarithm, projected on the algebra."""
-        from scipy.linalg import logm
-
-        return self.project(logm(matrix))
+        with warnings.catch_warnings(), redirect_stdout(None):  # scipy warns or prints; callers measure the defect
+            warnings.simplefilter("ignore")
+            return self.project(logm(matrix))
 
     def project(self, generator: Matrix) -> Matrix:
         """Coordinates [k] of the algebra element nearest to ``generator`` [n, n] in the Frobenius norm."""
@@ -350,6 +372,10 @@ class Group:
         a = np.tensordot(coordinates, self.algebra, 1)
         a[:-1, -1] = radius * a[:-1, -1] - a[:-1, :-1] @ origin
         return self.project(a)
+
+
+def _defect(found: Matrix, wanted: Matrix) -> float:
+    return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
 def _square(what: str, value: Any) -> Matrix:
