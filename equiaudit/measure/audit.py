@@ -19,6 +19,7 @@ from equiaudit.measure.frames import carried_frames
 from equiaudit.measure.liecheck import check_slope
 from equiaudit.measure.plan import LIMITS, plan_trials
 from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype
+from equiaudit.measure.residual import worst_ratio
 from equiaudit.measure.scope import untested_parts
 from equiaudit.measure.state import modules_of, preserved
 from equiaudit.measure.twin import make_twin
@@ -264,6 +265,8 @@ class _Run:
         examination = Examination(bench, plan, helpers)
         found = examination.run()
         found.untested += untested_parts(symmetry, self.inputs, plan)
+        if self.perturb and found.verdict is Verdict.BROKEN and found.worst_trial is not None:
+            self._whether_hidden(symmetry, found)
         if derivative != "off" and symmetry.acts.dim and found.verdict not in (Verdict.INVALID, Verdict.VACUOUS):
             if self.effort != "quick" or found.verdict is Verdict.BROKEN or per_generator:
                 self.say("Lie derivative")
@@ -297,6 +300,21 @@ class _Run:
             return None
         changed = randomise(self.evaluator.model, names, self.seed)
         return self._bench(symmetry, self._evaluator(changed, self.evaluator.dtype), dict(self.x), {}), names
+
+    def _whether_hidden(self, symmetry: Symmetry, found: Finding) -> None:
+        """Cause "hidden by parameter" where the model with its own parameters does not show the violation."""
+        if self.evaluator.model is self.model or found.worst_trial is None or found.error is None:
+            return
+        try:
+            plain = self._evaluator(copy_model(self.model, self.evaluator.dtype), self.evaluator.dtype)
+            bench = self._bench(symmetry, plain, self.x, {})
+            outcome = bench.run(found.worst_trial.trial)
+            leaves = bench.base(outcome.trial.base).leaves
+        except (CopyFailed, ValueError):
+            return
+        if worst_ratio([(r, leaf.value) for r, leaf in zip(outcome.residuals, leaves, strict=True)]) < 1e-6 * found.error:
+            found.cause = "hidden by parameter"
+            found.reason = "the parameters as they are hide it: with generic values, as after a training step, the symmetry breaks"
 
     def frame_notes(self, found: Finding, symmetry: Symmetry) -> list[str]:
         """Undeclared inputs that look as if they carried a frame."""

@@ -23,6 +23,10 @@ def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float 
         for root in modules_of(out):
             for t in _stored(root):
                 t.copy_(_shaken(t, size, seed))
+            for module in root.modules():
+                for name, value in vars(module).items():
+                    if type(value) is float and 0 < abs(value) < 1e30:  # a number such as float32(1/3) kept as it was
+                        vars(module)[name] = float(_shaken(torch.tensor(value, dtype=torch.float64), size, seed))
     return out
 
 

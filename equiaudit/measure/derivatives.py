@@ -57,7 +57,8 @@ class Directional:
         still: outputs whose derivative was set to zero: integer or boolean ones, and those that carry no tangent and
             stayed the same to the last bit when the inputs moved.
         disagreement: what `cross_check` found; None where nothing was compared.
-        errors: the error estimates of central differences; None for other backends.
+        errors: the error estimates of the central differences that were made, in the shapes of the values; None where
+            none were. For another backend: what a disagreement could hide behind.
     """
 
     values: Tensors
@@ -142,7 +143,7 @@ def directional_derivative(
         if found is not None and found > resolution(primals):
             refused[name] = f"disagrees with central differences by {found:.1e} of the derivative's size"
             continue
-        return Directional(values, derivatives, name, refused, witness.forwards, jvps, still, found)
+        return Directional(values, derivatives, name, refused, witness.forwards, jvps, still, found, witness.errors)
     if differentiable or method not in ("auto", DIFFERENCES):
         raise DerivativeRefusedError(_explain(refused, differentiable))
     return _differ(function, witness, refused, jvps)
@@ -151,14 +152,14 @@ def directional_derivative(
 def _differ(function: Function, witness: Witness, refused: dict[str, str], jvps: int) -> Directional:
     try:
         values = evaluate(function, witness.primals)
-        found = witness.settle()
     except Exception as problem:
         for name, reason in refused.items():
             problem.add_note(f"before, {name} was refused: {reason}")
         raise
+    found = witness.settle()
     still = tuple(k for k, y in enumerate(values) if not is_inexact(y))
     forwards = witness.forwards + 1
-    return Directional(values, found.derivatives, DIFFERENCES, refused, forwards, jvps, still, errors=found.errors)
+    return Directional(values, found.derivatives, DIFFERENCES, refused, forwards, jvps, still, None, found.errors)
 
 
 def _shorten(problem: Exception) -> str:

@@ -22,7 +22,7 @@ def central_difference(
     """Differentiate along a direction from function values alone.
 
     D(h) = (f(x + hv) − f(x − hv)) / 2h, extrapolated to (4 D(h/2) − D(h)) / 3, with the error taken as
-    |D(h/2) − D(h)| plus eight roundings of f over h.
+    |D(h/2) − D(h)| plus two roundings of f over h.
 
     Four forwards where the function is smooth on the scale of its inputs, up to 32 where other steps have to be tried;
     `refine` tells how many.
@@ -87,27 +87,33 @@ def cross_check(
     return Witness(function, *check_direction(primals, tangents)).oppose(derivatives)
 
 
-def disagreement(derivatives: Sequence[Tensor], difference: Difference) -> float:
-    """The formula of `cross_check`, for a difference at hand."""
+def disagreement(derivatives: Sequence[Tensor], difference: Difference, usable: float) -> float:
+    """The formula of `cross_check` for a difference at hand: an output is acquitted by any step with a usable error.
+
+    A kink between x − hv and x + hv can make two differences agree on a wrong number; a smaller step then disagrees.
+    """
     if len(derivatives) != len(difference.derivatives):
         raise ValueError(f"expected {len(difference.derivatives)} derivatives, one per output, got {len(derivatives)}")
     worst = 0.0
-    for k, (ours, theirs, error) in enumerate(zip(derivatives, difference.derivatives, difference.errors, strict=True)):
+    for k, (ours, theirs) in enumerate(zip(derivatives, difference.derivatives, strict=True)):
         if ours.shape != theirs.shape:
             raise ValueError(
                 f"derivative {k} has shape {tuple(ours.shape)}, its output {tuple(theirs.shape)}; give it that shape"
             )
-        if not is_inexact(theirs):
-            continue
-        ours, theirs = widen(ours.detach().to(theirs.device)), widen(theirs)
-        finite = torch.isfinite(ours)
-        if bool((finite != torch.isfinite(theirs)).any()):
-            return math.inf
-        ours, theirs, error = ours[finite], theirs[finite], error[finite]
-        excess = norm(ours - theirs) - CERTAIN * norm(error)
-        if excess > 0:
-            worst = max(worst, excess / max(norm(ours), norm(theirs)))
+        if is_inexact(theirs):
+            steps = [difference, *(other for other in difference.tried if other.relative[k] <= usable)]
+            worst = max(worst, min(_excess(ours.detach(), step.derivatives[k], step.errors[k]) for step in steps))
     return worst
+
+
+def _excess(ours: Tensor, theirs: Tensor, error: Tensor) -> float:
+    ours, theirs = widen(ours.to(theirs.device)), widen(theirs)
+    finite = torch.isfinite(ours)
+    if bool((finite != torch.isfinite(theirs)).any()):
+        return math.inf
+    ours, theirs, error = ours[finite], theirs[finite], error[finite]
+    excess = norm(ours - theirs) - CERTAIN * norm(error)
+    return excess / max(norm(ours), norm(theirs)) if excess > 0 else 0.0
 
 
 @dataclass
@@ -134,6 +140,11 @@ class Witness:
         """Plain forwards spent so far."""
         return self.latest.forwards if self.latest is not None else 0
 
+    @property
+    def errors(self) -> Tensors | None:
+        """The error estimates so far."""
+        return self.latest.errors if self.latest is not None else None
+
     def settle(self) -> Difference:
         """The first difference that is accurate, or the best there is."""
         return self._until(lambda found: found.is_within(resolution(self.primals)))
@@ -141,8 +152,8 @@ class Witness:
     def oppose(self, derivatives: Sequence[Tensor]) -> float:
         """As `cross_check`, from the differences at hand where they suffice."""
         allowed = resolution(self.primals)
-        found = self._until(lambda found: found.is_within(USABLE) and disagreement(derivatives, found) <= allowed)
-        return disagreement(derivatives, found)
+        found = self._until(lambda now: now.is_within(USABLE) and disagreement(derivatives, now, allowed) <= allowed)
+        return disagreement(derivatives, found, allowed)
 
     def moving(self, outputs: Sequence[int]) -> list[int]:
         """Those of the numbered outputs that change at every step tried; a step function needs a small one."""
@@ -153,7 +164,11 @@ class Witness:
 
     def _until(self, enough: Callable[[Difference], bool]) -> Difference:
         while self.latest is None or not enough(self.latest):
-            better = next(self.stream, None)
+            try:
+                better = next(self.stream, None)
+            except Exception as problem:
+                problem.add_note("raised when the inputs moved along the direction, for central differences")
+                raise
             if better is None:
                 break
             self.latest = better

@@ -15,7 +15,7 @@ from equiaudit.measure.bench import Bench, Outcome, Scale
 from equiaudit.measure.judge import ACCEPT, AMPLIFIED, CLEARLY_WRONG, Floor, Judgement, judge
 from equiaudit.measure.plan import Plan, Trial, single_parts
 from equiaudit.measure.precision import is_inexact, roundoff
-from equiaudit.measure.residual import checked_leaves, rms
+from equiaudit.measure.residual import checked_leaves, median, rms
 from equiaudit.records import Check, LeafResult, Verdict, Worst
 from equiaudit.representations.structures import StructureError, leaves, path_name
 
@@ -72,6 +72,7 @@ class Examination:
         self.judged: list[tuple[Outcome, list[Judgement]]] = []
         self.noise: list[Tensor] | None = None
         self.constants = False
+        self.jump = False
         self.vacuous: dict[int, str] = {}
 
     # -- the way through ------------------------------------------------------------------------------------------
@@ -101,6 +102,7 @@ class Examination:
                 failed = (outcome, rows)
                 break
         self.find_vacuous()
+        failed = failed or self.find_jump()
         if failed is not None:
             self.explain_failure(*failed)
         else:
@@ -278,6 +280,24 @@ class Examination:
         said = "; ".join(f"{names[n]} {text}" for n, text in self.vacuous.items())
         return f"this test could not have failed: {said}"
 
+    def find_jump(self) -> tuple[Outcome, list[Judgement]] | None:
+        """A clear error on the caller's input that only noise as large as itself explains, while the twin is quiet: a jump."""
+        if "x1" not in self.bench.inputs or self.noise is None:
+            return None
+        for outcome, rows in self.judged:
+            if outcome.trial.base != "x0":
+                continue
+            for n, j in enumerate(rows):
+                if n in self.vacuous or self._ratio(n, j.leaf, outcome.residuals[n]) <= CLEARLY_WRONG:
+                    continue
+                quiet = 64 * (self.noise[n] + median(self.noise[n])) + ACCEPT * self.scales[n].rows
+                again = judge(j.leaf, self.scales[n], outcome.residuals[n], quiet, outcome)
+                if again.excess > 1e4:
+                    rows[n] = again
+                    self.jump = True
+        bad = [(o, rows) for o, rows in self.judged if o.trial.base == "x0" and not all(j.within for j in rows)]
+        return bad[0] if self.jump and bad else None
+
     def explain_failure(self, outcome: Outcome, rows: list[Judgement]) -> None:
         """Rounding of constants, a discontinuity at the caller's input, within tolerance, or broken; then each part alone."""
         worst = self._worst(rows)
@@ -323,6 +343,7 @@ class Examination:
                 outcome = self.bench.run(self.available(trial))
             except Exception:  # the composed failure stands; a part that can't be tried is only missing from the rows
                 continue
+            self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
             floor = [64 * (a + a.median() if a.numel() else a) for a in self.noise or []]
             floors = [f.clamp(min=0) + ACCEPT * s.rows for f, s in zip(floor, self.scales, strict=False)]
             if len(floors) == len(self.scales):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from equiaudit.measure.precision import real_dtype, roundoff
+
+POOL = 1 << 18
 
 # Operations that only move, copy, select or create data: their results are exact.
 _EXACT = frozenset(
@@ -50,8 +53,12 @@ class NoiseMode(TorchDispatchMode):
 
     def __init__(self, amplitude: float, declared: torch.dtype, seed: int) -> None:
         super().__init__()
-        self.amplitude, self.limit, self.seed = amplitude, roundoff(declared), seed
-        self._generators: dict[torch.device, torch.Generator] = {}
+        self.amplitude, self.limit = amplitude, roundoff(declared)
+        self._random = random.Random(seed)
+        # One pool of noise for all operations, read from a new offset each time: drawing per operation costs more than the
+        # model, and random numbers can't be drawn below torch.func's transforms.
+        self._pool = torch.rand(POOL, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        self._placed: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -68,18 +75,21 @@ class NoiseMode(TorchDispatchMode):
         return out
 
     def shake(self, t: Tensor, size: float) -> None:
-        """Multiply ``t`` in place by 1 + size·ξ; ``size`` below the roundoff of its dtype is raised to it."""
-        if not t.numel() or t.layout != torch.strided:
-            return
-        size = max(size, self.amplitude * roundoff(real_dtype(t.dtype)) if t.dtype.itemsize < 4 else size)
-        xi = torch.rand(t.shape, dtype=real_dtype(t.dtype) if t.dtype.itemsize >= 4 else torch.float32,
-                        device=t.device, generator=self._generator(t.device))
-        factor = xi.mul_(2 * size).add_(1 - size)
+        """t ← t·(1 + size·ξ) in place."""
+        if not t.numel() or t.layout != torch.strided or t._is_zerotensor():
+            return  # forward mode makes zeros without storage
         if any(s == 0 for s, n in zip(t.stride(), t.shape, strict=True) if n > 1):
             return  # an expanded result shares memory with itself
-        t.mul_(factor.to(t.dtype) if not t.is_complex() else factor)
+        if t.is_complex():
+            t = torch.view_as_real(t)
+        t.addcmul_(t, self._draw(t), value=size)
 
-    def _generator(self, device: torch.device) -> torch.Generator:
-        if device not in self._generators:
-            self._generators[device] = torch.Generator(device=device).manual_seed(self.seed)
-        return self._generators[device]
+    def _draw(self, t: Tensor) -> Tensor:
+        key = (t.device, t.dtype)
+        if key not in self._placed:
+            self._placed[key] = self._pool.to(t.device, t.dtype)
+        pool, n = self._placed[key], t.numel()
+        if n > POOL // 2:
+            pool = pool.repeat(2 * n // POOL + 2)
+        start = self._random.randrange(POOL // 2)
+        return pool[start : start + n].view(t.shape)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from equiaudit.measure.direction import Function, Tensors, coarsest, evaluate, is_inexact
 
-# Eight spacings of the output's dtype are taken for its rounding, lest two differences that agree by luck look exact.
-ROUNDINGS = 8
+# One spacing of the output's dtype is taken for its rounding, lest two differences that agree by luck look exact.
+ROUNDINGS = 1
 SHRINK, GROW = 1 / 8, 8.0
 
 
@@ -28,6 +28,7 @@ class Difference:
             the output itself, inf where an entry is not finite.
         steps: per output, the step h that was kept.
         forwards: plain forwards spent so far.
+        tried: the differences at each single step; empty in those.
     """
 
     derivatives: Tensors
@@ -36,6 +37,7 @@ class Difference:
     relative: tuple[float, ...]
     steps: tuple[float, ...]
     forwards: int
+    tried: tuple[Difference, ...] = ()
 
     def is_within(self, tolerance: float) -> bool:
         """Whether no output's relative error exceeds the tolerance."""
@@ -60,19 +62,20 @@ def refine(
         tangents: the direction, likewise.
         step: a given h; then no other is tried.
     """
-    length, eps = _length(primals, tangents), coarsest(primals)
+    eps = coarsest(primals)
+    length = _length(primals, tangents, eps)
     first = step if step is not None else 2.0 ** math.floor(math.log2(eps**0.25 * length))
     tried = [_differ(function, primals, tangents, first)]
     best = _choose(tried, length, eps)
     yield best
-    for factor in (SHRINK, GROW) if step is None else ():
+    for factor, patience in ((SHRINK, 2), (GROW, 1)) if step is None else ():
         h = first * factor
-        while math.sqrt(eps) * length <= h <= length / 8:
+        while patience and eps**0.55 * length <= h <= length / 8:
             tried.append(_differ(function, primals, tangents, h))
             before, best = best, _choose(tried, length, eps)
             yield best
             if not any(new < old / 2 for new, old in zip(best.relative, before.relative, strict=True)):
-                break
+                patience -= 1
             h *= factor
 
 
@@ -120,22 +123,21 @@ def _estimate(h: float, *outputs: Tensor) -> _Estimate:
         return _Estimate(h, torch.zeros_like(first), torch.zeros_like(first), first, flat)
     up, down, half_up, half_down = (widen(y) for y in outputs)
     wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
-    largest = up.abs().max() if up.numel() else up.abs().sum()
-    rounding = ROUNDINGS * torch.finfo(first.dtype).eps / h * largest
-    return _Estimate(h, narrow + (narrow - wide) / 3, (narrow - wide).abs() + rounding, up, flat)
+    rounding = ROUNDINGS * torch.finfo(first.dtype).eps * norm(up) / math.sqrt(max(1, up.numel())) / h
+    return _Estimate(h, narrow + (narrow - wide) / 3, (narrow - wide).abs() + rounding, first, flat)
 
 
 def _choose(tried: Sequence[Sequence[_Estimate]], length: float, eps: float) -> Difference:
+    single = tuple(_choose([estimates], length, eps) for estimates in tried) if len(tried) > 1 else ()
     best = [_choose_one(estimates) for estimates in zip(*tried, strict=True)]
     return Difference(
-        derivatives=tuple(
-            found.value.to(original.output.dtype) for found, original in zip(best, tried[0], strict=True)
-        ),
-        errors=tuple(torch.where(found.finite, found.error, torch.inf) for found in best),
+        derivatives=tuple(found.value.to(found.output.dtype) for found in best),
+        errors=tuple(found.error.masked_fill(~found.finite, math.inf) for found in best),
         flat=tuple(any(found.flat for found in estimates) for estimates in zip(*tried, strict=True)),
         relative=tuple(_relative(found, length, eps) for found in best),
         steps=tuple(found.step for found in best),
         forwards=4 * len(tried),
+        tried=single,
     )
 
 
@@ -157,21 +159,32 @@ def _floor(found: _Estimate, others: Sequence[_Estimate]) -> _Estimate:
 def _relative(found: _Estimate, length: float, eps: float) -> float:
     if not bool(found.finite.all()):
         return math.inf
-    if found.size * length <= math.sqrt(eps) * norm(found.output):
+    if found.size * length <= math.sqrt(eps) * norm(widen(found.output)):
         return 0.0
     slope = norm(found.value)
     return found.size / slope if slope > 0 else math.inf
 
 
-def _length(primals: Tensors, tangents: Tensors) -> float:
-    """How many tangents make up an input: the least RMS of a primal over the largest entry of its tangent."""
+def _length(primals: Tensors, tangents: Tensors, eps: float) -> float:
+    """How many tangents it takes to change an input altogether: the least size of a primal over its largest tangent."""
     found = []
     for x, v in zip(primals, tangents, strict=True):
         fastest = float(v.detach().abs().max()) if v.numel() else 0.0
+        size = _size(widen(x.detach()), eps)
         if 0 < fastest < math.inf:
-            rms = norm(widen(x.detach())) / math.sqrt(x.numel())
-            found.append((rms if 0 < rms < math.inf else 1.0) / fastest)
+            found.append((size if 0 < size < math.inf else 1.0) / fastest)
     return min(found, default=1.0)
+
+
+def _size(x: Tensor, eps: float) -> float:
+    """The RMS of the entries; of their spread over rows where that is smaller, as for a molecule far from the origin."""
+    rms = norm(x) / math.sqrt(max(1, x.numel()))
+    if x.dim() < 2 or x.numel() == x.shape[-1]:
+        return rms
+    rows = x.reshape(-1, x.shape[-1])
+    spread = norm(rows - rows.mean(dim=0)) / math.sqrt(x.numel())
+    # no less than what the rounding of x + hv allows
+    return min(rms, max(spread, eps**0.25 * rms))
 
 
 def widen(value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Permutation actions on a dimension: the regular representation of a finite group, its quotients, and any by generators."""
+"""Permutation actions on a dimension: regular representations of finite groups, quotients, any given by generators."""
 
 from __future__ import annotations
 
