@@ -18,7 +18,7 @@ class Scaling(Group):
     ([[2.0, 0.0], [0.0, 2.0]], Scaling(2).by(0.5))
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int = 3) -> None:
         check_size("Scaling", n)
         super().__init__(f"Scaling({n})", np.eye(n)[None], parts={"scaling": (0,)})
 

@@ -14,11 +14,11 @@ from equiaudit.measure.bench import Bench
 from equiaudit.measure.changed import hiding_parameters, randomise, randomise_, shake_constants
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.evaluate import Evaluator, Spent
-from equiaudit.measure.examine import Examination, Finding, Helpers
+from equiaudit.measure.examine import Examination, Finding, Helpers, Settled
 from equiaudit.measure.frames import carried_frames
 from equiaudit.measure.liecheck import check_slope
 from equiaudit.measure.plan import LIMITS, plan_trials
-from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype
+from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype, describe_mismatch
 from equiaudit.measure.residual import worst_ratio
 from equiaudit.measure.scope import untested_parts
 from equiaudit.measure.state import modules_of, preserved
@@ -103,7 +103,7 @@ def audit(
     say = progress or (lambda _: None)
     with preserved(model), torch.inference_mode(False):
         run = _Run(model, inputs, symmetries, forward, reference, effort, seed, tolerance, atol, randomness, perturb, say)
-        findings = [run.examine(s, derivative, per_generator) for s in symmetries]
+        findings = [run.settled] if run.settled else [run.examine(s, derivative, per_generator) for s in symmetries]
         found = combine(findings)
         environment = describe_environment(model, inputs, run.declared)
         if found.verdict is Verdict.BROKEN:
@@ -184,7 +184,12 @@ class _Run:
         if twin is not None:
             self.x["x1"] = self.evaluator.cast(twin)
         self.twin = twin
-        self.y: dict[str, Any] = {"x0": self._first_forward()}
+        self.settled: Finding | None = None
+        self.y: dict[str, Any] = {}
+        try:
+            self.y["x0"] = self._first_forward()
+        except Settled as end:
+            self.settled = Finding(end.verdict, end.cause, end.reason)
         self.own_outputs: dict[str, Any] = {}
         parts = [f"{s.acts!r}" for s in symmetries]
         self.several = len(parts) > 1
@@ -221,11 +226,17 @@ class _Run:
         try:
             return self.evaluator(self.x["x0"])
         except Exception as problem:
-            if self.evaluator.dtype is None or self.evaluator.model is self.model:
-                raise
             # The copy may fail where the model does not: then the model's own precision is all there is.
             own = self._evaluator(self.model, None)
-            out = own(self.inputs)
+            try:
+                if self.evaluator.dtype is None or self.evaluator.model is self.model:
+                    raise
+                out = own(self.inputs)
+            except Exception as again:
+                mismatch = describe_mismatch(self.model, self.inputs)
+                if mismatch is None:
+                    raise
+                raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {type(again).__name__}", "structure") from again
             first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
             self.notes.append(f"measured at the model's own precision: its float64 copy raised {type(problem).__name__}: {first[:120]}")
             self._says("the model at its own precision")
@@ -260,6 +271,7 @@ class _Run:
             tolerance=self.tolerance,
             atol=self.atol,
             quick=self.effort == "quick",
+            mismatch=lambda: describe_mismatch(self.model, self.inputs),
             progress=self.say,
         )
         examination = Examination(bench, plan, helpers)

@@ -59,6 +59,7 @@ class Helpers:
     tolerance: float | None
     atol: float | None
     quick: bool
+    mismatch: Callable[[], str | None]
     progress: Callable[[str], None]
 
 
@@ -392,8 +393,15 @@ class Examination:
             return
         trial = self._probed()
         coarser = roundoff(self.helpers.declared) * 2.0**53
-        outcome = own.run(trial)
-        base = own.base(trial.base)
+        try:
+            base, outcome = own.base(trial.base), own.run(trial)
+        except StructureError:
+            raise
+        except Exception as problem:
+            mismatch = self.helpers.mismatch()
+            if mismatch is None:
+                raise
+            raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {_first_line(problem)}", "structure") from problem
         scales = self.scales
         self.must_be_finite(checked_leaves(own.symmetry, outcome.moved), "f(ρ(g) x) at the model's own precision", repr(outcome.element))
         failed = []
@@ -522,6 +530,10 @@ class Examination:
                     self.vacuous.get(n, ""),
                 )
             )  # fmt: skip
+
+
+def _first_line(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {(str(problem).strip().splitlines() or [''])[0][:160]}"
 
 
 def _stillness(value: Tensor) -> str:

@@ -48,11 +48,19 @@ def directions(symmetry: Symmetry, inputs: Any, coordinates: Matrix) -> Matrix:
 
 
 def slope(
-    evaluator: Evaluator, symmetry: Symmetry, inputs: Any, coordinates: Matrix, *, method: str = "auto", placed: bool = False
+    evaluator: Evaluator,
+    symmetry: Symmetry,
+    inputs: Any,
+    coordinates: Matrix,
+    *,
+    method: str = "auto",
+    placed: bool = False,
+    check: bool = True,
 ) -> Slope:
     """L_A f at ``inputs`` for A = Σ_k c_k A_k, by the derivative ladder.
 
-    ``inputs`` are in the evaluator's precision. ``placed`` says that the coordinates are already about the centroid.
+    ``inputs`` are in the evaluator's precision. ``placed`` says that the coordinates are already about the centroid;
+    ``check`` compares with central differences before a derivative is believed (four forwards).
     """
     coordinates = np.asarray(coordinates, dtype=float)
     if not placed:
@@ -72,7 +80,7 @@ def slope(
 
     with evaluator.ready():
         found: Directional = directional_derivative(
-            function, [x for _, x, _ in velocities], [v for _, _, v in velocities], method=method
+            function, [x for _, x, _ in velocities], [v for _, _, v in velocities], method=method, check=check
         )
     evaluator.spent.jvps += found.jvps
     if found.forwards:
@@ -148,5 +156,9 @@ def lie_derivative(
     evaluator = Evaluator(model, None, forward)
     with preserved(model):
         outputs = evaluator(inputs)
-        found = [slope(evaluator, symmetry, inputs, row, method=derivative, placed=True).values for row in rows]
+        found, method = [], derivative
+        for n, row in enumerate(rows):  # what one direction has confirmed serves the others
+            one = slope(evaluator, symmetry, inputs, row, method=method, placed=True, check=n == 0)
+            method = one.backend
+            found.append(one.values)
     return map_leaves(lambda p, _: torch.stack([f[p] for f in found]) if p in found[0] else None, outputs)

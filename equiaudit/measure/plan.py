@@ -127,7 +127,8 @@ def _large(group: Group, rng: np.random.Generator, count: int, effort: str, part
             shift *= LARGE[effort] / np.linalg.norm(shift)
             g = group.translation(*(shift - g.translation)) @ g
         elements.append(g)
-    return Trial("large translation" if group.affine else "random element", tuple(elements), "x1", parts)
+    # On the caller's own input: a large shift also shakes ties there, which one random element may miss.
+    return Trial("large translation" if group.affine else "random element", tuple(elements), "x0", parts)
 
 
 def _poses(group: Group, poses: dict[str, Element], effort: str, count: int, parts: tuple[str, ...]) -> list[Trial]:

@@ -70,6 +70,23 @@ def cast_inputs(inputs: Any, dtype: torch.dtype | None = None) -> Any:
     return map_leaves(one, inputs)
 
 
+def describe_mismatch(model: Any, inputs: Any) -> str | None:
+    """Why a model can't take these inputs at its own precision: several floating dtypes, or several devices; else None."""
+    held = [p for m in modules_of(model) for p in m.parameters()] or [b for m in modules_of(model) for b in m.buffers()]
+    given = [v for _, v in leaves(inputs) if isinstance(v, Tensor)]
+    for what, of in (
+        ("dtype", lambda t: str(real_dtype(t.dtype)).removeprefix("torch.") if is_inexact(t) else ""),
+        ("device", lambda t: str(t.device)),
+    ):
+        mine, theirs = {of(t) for t in held} - {""}, {of(t) for t in given} - {""}
+        if mine and theirs - mine:
+            return (
+                f"{what} mismatch: the model's parameters are {', '.join(sorted(mine))}, the inputs {', '.join(sorted(theirs))}; "
+                f"give inputs and model one {what}"
+            )
+    return None
+
+
 class CopyFailed(Exception):
     """A model can't be copied; the message says why."""
 

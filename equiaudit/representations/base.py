@@ -62,6 +62,14 @@ class Representation(ABC):
             return self.act_tangent(moving.group, np.asarray(moving.coordinates, dtype=float), x)
         return _by_row(moving.rows, x, lambda i, row: self.act_tangent(moving.group, moving.coordinates[i], row))
 
+    def is_exact(self, g: Element) -> bool:
+        """Whether acting by this element moves data without rounding."""
+        return self.exact
+
+    def action_error(self, g: Element, x: Tensor) -> float:
+        """The error of the action itself by this element on this tensor, relative to its size, apart from rounding."""
+        return 0.0
+
     def fits(self, group: Group, x: Tensor) -> str | None:
         """Why ``x`` can't carry this representation of ``group``, as a phrase; None where it can."""
         if x.dim() == 0 or not -x.dim() <= self.axis < x.dim():

@@ -97,6 +97,10 @@ class Sum(Representation):
         """Block-diagonal ρ(h)."""
         return direct_sum([m for n, rep in self.terms for m in [_matrices(rep).discrete_matrix(group, name)] * n])
 
+    def is_exact(self, g: Element) -> bool:
+        """Whether every summand is."""
+        return all(rep.is_exact(g) for _, rep in self.terms)
+
     def rows(self, x: Tensor) -> tuple[int, ...]:
         """Every entry is its own row: summands may differ in size by magnitudes."""
         return () if len(self.terms) > 1 or self.terms[0][0] != 1 else self.terms[0][1].rows(x)
@@ -147,6 +151,10 @@ class OnTwoDims(Representation):
     def tangent(self, moving: Moving, x: Tensor) -> Tensor:
         """The sum of both tangents."""
         return self.first.tangent(moving, x) + self.second.tangent(moving, x)
+
+    def is_exact(self, g: Element) -> bool:
+        """Whether both are."""
+        return self.first.is_exact(g) and self.second.is_exact(g)
 
     def rows(self, x: Tensor) -> tuple[int, ...]:
         """The dimensions of both."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from equiaudit.groups.base import Element, Group, Matrix
 from equiaudit.representations.acting import Acting, Moving, apply_matrix, place
 from equiaudit.representations.base import MatrixRepresentation, RepresentationError, direct_sum
-from equiaudit.representations.simple import linear_algebra
+from equiaudit.representations.simple import linear_algebra, linear_part, not_orthogonal
 from equiaudit.representations.wigner import generators, rotation_matrix
 
 _TERM = re.compile(r"^(?:(\d+)\s*x\s*)?(\d+)([eo]?)$")
@@ -84,14 +84,14 @@ class Irreps(MatrixRepresentation):
 
     def check(self, group: Group) -> None:
         """The group must consist of rotations, reflections and translations of 3-D space."""
-        fault = _not_orthogonal(group)
+        fault = not_orthogonal(group, 3)
         if fault:
             raise RepresentationError(
                 f"{self!r} belongs to rotations and reflections of 3-D space, such as SO(3), O(3), SE(3), E(3) or "
                 f"Octahedral(); {group!r} {fault}"
             )
         bare = next((ir for ir in self.irreps if ir.p == 0), None)
-        if bare is not None and any(np.linalg.det(_linear(group, h)) < 0 for h in group.discrete.values()):
+        if bare is not None and any(np.linalg.det(linear_part(group, h)) < 0 for h in group.discrete.values()):
             raise RepresentationError(
                 f"{group!r} has reflections, so {bare} needs a parity: '{bare}e' (even) or '{bare}o' (odd)"
             )
@@ -200,20 +200,3 @@ def _blocks(ir: Irrep, linear: Matrix) -> Matrix:
 def _axes(algebra: Matrix) -> Matrix:
     # rotation vectors [k, 3] of antisymmetric matrices [k, 3, 3]
     return np.stack([algebra[:, 2, 1], algebra[:, 0, 2], algebra[:, 1, 0]], -1).real
-
-
-def _linear(group: Group, matrix: Matrix) -> Matrix:
-    return matrix[:-1, :-1] if group.affine else matrix
-
-
-def _not_orthogonal(group: Group) -> str | None:
-    if getattr(group, "acts_on_indices", False):
-        return "only relabels"
-    if group.space_dim != 3:
-        return f"acts on {group.space_dim}-D space"
-    algebra, discrete = linear_algebra(group), [_linear(group, h) for h in group.discrete.values()]
-    if np.abs(algebra + np.swapaxes(algebra, -1, -2)).max(initial=0.0) > 1e-12:
-        return "has generators that are no rotations"
-    if any(np.abs(h @ h.T - np.eye(3)).max() > 1e-9 for h in discrete):
-        return "has discrete generators that are no rotations or reflections"
-    return None

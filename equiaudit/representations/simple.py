@@ -29,6 +29,25 @@ def linear_algebra(group: Group) -> Matrix:
     return group.algebra[:, :-1, :-1] if group.affine else group.algebra
 
 
+def linear_part(group: Group, matrix: Matrix) -> Matrix:
+    """What a defining matrix does to vectors [d, d]."""
+    return matrix[:-1, :-1] if group.affine else matrix
+
+
+def not_orthogonal(group: Group, d: int) -> str | None:
+    """Why ``group`` is not of rotations, reflections and translations of d-space, as a phrase; None if it is."""
+    if getattr(group, "acts_on_indices", False):
+        return "only relabels"
+    if group.space_dim != d:
+        return f"acts on {group.space_dim}-D space"
+    algebra, discrete = linear_algebra(group), [linear_part(group, h) for h in group.discrete.values()]
+    if np.abs(algebra + np.swapaxes(algebra, -1, -2)).max(initial=0.0) > 1e-12:
+        return "has generators that are no rotations"
+    if any(np.abs(h @ h.T - np.eye(d)).max() > 1e-9 for h in discrete):
+        return "has discrete generators that are no rotations or reflections"
+    return None
+
+
 class Scalar(MatrixRepresentation):
     """Unchanged by every element: an energy, a class score, any invariant feature. Fits every shape."""
 
