@@ -22,7 +22,7 @@ def shift(x: Tensor, dim: int, amount: Tensor | float) -> Tensor:
         amount: pixels; or a tensor that broadcasts with ``x`` and has length 1 along ``dim``: a shear.
     """
     n = x.shape[dim]
-    phases = torch.exp(-1j * _frequencies(x, dim) * torch.as_tensor(amount, device=x.device))
+    phases = torch.exp(-1j * _frequencies(x, dim) * amount)
     if n % 2 == 0:
         phases = torch.where(_nyquist(x, dim), phases.real.to(phases.dtype), phases)
     return _like(torch.fft.ifft(torch.fft.fft(x, dim=dim) * phases, dim=dim), x)
