@@ -245,13 +245,11 @@ class _Run:
             return out
 
     def _perturb(self) -> None:
-        if self.evaluator.model is self.model:
-            for root in modules_of(self.model):
-                names = [n for n, p in root.named_parameters() if p.requires_grad]
-                randomise_(root, names, self.seed)
-            return
         names = [n for root in modules_of(self.model) for n, p in root.named_parameters() if p.requires_grad]
-        self.evaluator.model = randomise(self.evaluator.model, names, self.seed)
+        try:
+            self.evaluator.model = randomise(self.evaluator.model, names, self.seed)
+        except CopyFailed:  # in place then: everything is put back at the end
+            randomise_(self.model, names, self.seed)
         self.notes.append("trainable parameters were given generic values (perturb=True)")
 
     # -- one symmetry -------------------------------------------------------------------------------------------------
@@ -305,12 +303,13 @@ class _Run:
         return self._bench(symmetry, self._evaluator(shaken, torch.float64), self.x, {})
 
     def _with_parameters(self, symmetry: Symmetry) -> tuple[Bench, list[str]] | None:
-        if self.perturb or self.evaluator.model is self.model:
-            return None
-        names = hiding_parameters(self.model)
+        names = [] if self.perturb else hiding_parameters(self.model)
         if not names:
             return None
-        changed = randomise(self.evaluator.model, names, self.seed)
+        try:
+            changed = randomise(self.evaluator.model, names, self.seed)
+        except CopyFailed:
+            return None
         return self._bench(symmetry, self._evaluator(changed, self.evaluator.dtype), dict(self.x), {}), names
 
     def _whether_hidden(self, symmetry: Symmetry, found: Finding) -> None:

@@ -134,6 +134,7 @@ def directional_derivative(
         except Exception as problem:  # whatever a model raises when it is differentiated
             refused[name] = _shorten(problem)
             continue
+        witness.values = witness.values or tuple(y.detach() for y in values)
         still = tuple(k for k, slope in enumerate(slopes) if slope is None)
         if moving := witness.moving([k for k in still if is_inexact(values[k])]):
             refused[name] = f"output {moving[0]} carries no tangent, but changes when the inputs move"
@@ -156,6 +157,7 @@ def _differ(function: Function, witness: Witness, refused: dict[str, str], jvps:
         for name, reason in refused.items():
             problem.add_note(f"before, {name} was refused: {reason}")
         raise
+    witness.values = values
     found = witness.settle()
     still = tuple(k for k, y in enumerate(values) if not is_inexact(y))
     forwards = witness.forwards + 1

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from equiaudit.measure.bench import Bench, Outcome, Scale
-from equiaudit.measure.judge import ACCEPT, AMPLIFIED, CLEARLY_WRONG, Floor, Judgement, judge
+from equiaudit.measure.judge import ACCEPT, CLEARLY_WRONG, DOUBLE, OWN, Floor, Judgement, judge
 from equiaudit.measure.plan import Plan, Trial, single_parts
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, median, rms
@@ -71,9 +71,10 @@ class Examination:
         self.found = Finding()
         self.scales: list[Scale] = []
         self.judged: list[tuple[Outcome, list[Judgement]]] = []
+        self.last_floor: list[Tensor] = []
         self.noise: list[Tensor] | None = None
         self.constants = False
-        self.jump = False
+        self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
         self.vacuous: dict[int, str] = {}
 
     # -- the way through ------------------------------------------------------------------------------------------
@@ -197,8 +198,8 @@ class Examination:
             raise
         base = self.bench.base(trial.base)
         self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
-        floor = Floor(self.bench, outcome)
-        accept = ACCEPT if self.bench.evaluator.dtype == torch.float64 else 0.0
+        floor = Floor(self.bench, outcome, self.rules.safety)
+        accept = self.rules.accept
         ratio = [self._ratio(n, leaf, r) for n, (leaf, r) in enumerate(zip(base.leaves, outcome.residuals, strict=True))]
         if not trial.probe and max(ratio, default=0.0) <= accept:
             unit = [torch.full_like(s.rows, ACCEPT) * s.rows for s in self.scales]
@@ -209,10 +210,13 @@ class Examination:
                 raise Settled(Verdict.INVALID, repeat, "not repeatable")
         rows: list[Judgement] = []
         while floor.take():
-            rows = self._judged(outcome, self._floors(floor, base.leaves))
-            if trial.probe and floor.taken == 1:
+            self.last_floor = self._floors(floor, base.leaves)
+            rows = self._judged(outcome, self.last_floor)
+            if trial.probe:
                 self.noise = floor.noise
             live = [j for n, j in enumerate(rows) if n not in self.vacuous]
+            if floor.taken < self.rules.probes:
+                continue
             if all(j.within for j in live) or max(j.excess for j in live) > 1e4:
                 break
         if self.noise is None:
@@ -246,7 +250,7 @@ class Examination:
             if other is None or other.shape != leaf.value.shape:
                 return f"not repeatable: {leaf.name} has another shape when the same input is given again"
             apart = leaf.norms(other - leaf.value)
-            limit = 1e-6 * self.scales[n].rows
+            limit = max(1e-6, 64 * roundoff(self.bench.evaluator.dtype or self.helpers.declared)) * (self.scales[n].rows + 1e-6 * leaf.norms(leaf.value))
             if bool((apart > limit).any()):
                 size = rms(apart) / self.scales[n].typical
                 return (
@@ -266,13 +270,16 @@ class Examination:
             noise = self.noise[n] if self.noise is not None else 2.0**-53 * scale.size
             if noise.shape != scale.sensitivity.shape or n in self.vacuous or not noise.numel():
                 continue
-            if bool((scale.sensitivity <= AMPLIFIED * noise).all()):
+            if bool((scale.sensitivity <= self.rules.amplified * noise).all()):
                 exact = _stillness(leaf.value)
                 self.vacuous[n] = exact if "zero" in exact else (
                     "does not depend on the input beyond rounding"
                     if rms(scale.sensitivity) < 1e-6 * (rms(scale.size) or 1.0)
                     else "is rounding noise amplified to the size of the output"
                 )
+                for _ in range(3):  # randomness looks like noise too
+                    if repeat := self.repeatability(self.available(self.plan.trials[0])):
+                        raise Settled(Verdict.INVALID, repeat, "not repeatable")
         if len(self.vacuous) == len(base.leaves):
             raise Settled(Verdict.VACUOUS, self._vacuous_sentence())
 
@@ -283,21 +290,25 @@ class Examination:
 
     def find_jump(self) -> tuple[Outcome, list[Judgement]] | None:
         """A clear error on the caller's input that only noise as large as itself explains, while the twin is quiet: a jump."""
-        if "x1" not in self.bench.inputs or self.noise is None:
+        if "x1" not in self.bench.inputs:
             return None
-        for outcome, rows in self.judged:
-            if outcome.trial.base != "x0":
+        for outcome, rows in list(self.judged):
+            clear = [
+                n for n, j in enumerate(rows)
+                if n not in self.vacuous and self._ratio(n, j.leaf, outcome.residuals[n]) > CLEARLY_WRONG
+            ]  # fmt: skip
+            if outcome.trial.base != "x0" or not clear:
                 continue
-            for n, j in enumerate(rows):
-                if n in self.vacuous or self._ratio(n, j.leaf, outcome.residuals[n]) <= CLEARLY_WRONG:
-                    continue
-                quiet = 64 * (self.noise[n] + median(self.noise[n])) + ACCEPT * self.scales[n].rows
-                again = judge(j.leaf, self.scales[n], outcome.residuals[n], quiet, outcome)
+            there, judged = self.try_element(dataclasses.replace(outcome.trial, base="x1", probe=True))
+            self.judged.append((there, judged))
+            quiet = self.last_floor
+            for n in clear:
+                again = judge(rows[n].leaf, self.scales[n], outcome.residuals[n], quiet[n], outcome)
                 if again.excess > 1e4:
                     rows[n] = again
-                    self.jump = True
-        bad = [(o, rows) for o, rows in self.judged if o.trial.base == "x0" and not all(j.within for j in rows)]
-        return bad[0] if self.jump and bad else None
+            if not all(rows[n].within for n in clear):
+                return outcome, rows
+        return None
 
     def explain_failure(self, outcome: Outcome, rows: list[Judgement]) -> None:
         """Rounding of constants, a discontinuity at the caller's input, within tolerance, or broken; then each part alone."""

@@ -12,9 +12,28 @@ from equiaudit.measure.residual import Leaf, median, rms
 
 CLEARLY_WRONG = 2.0**-14
 ACCEPT = 2.0**-36
-SAFETY = 64.0
 AMPLITUDES = (2.0, 4.0, 8.0, 16.0, 16.0, 16.0)
-AMPLIFIED = 1000.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How rounding is told from a violation in one precision.
+
+    Args:
+        accept: relative residual (of s_row) below which no probe is needed.
+        safety: what the noise is multiplied by.
+        probes: how many probes at the least.
+        amplified: sensitivity in units of the noise up to which an output is only rounding.
+    """
+
+    accept: float
+    safety: float
+    probes: int
+    amplified: float
+
+
+DOUBLE = Rules(ACCEPT, 64.0, 1, 1000.0)
+OWN = Rules(0.0, 8.0, 4, 8.0)
 
 
 @dataclass
@@ -37,6 +56,7 @@ class Floor:
 
     bench: Bench
     outcome: Outcome
+    safety: float
     noise: list[Tensor] | None = None
     taken: int = 0
 
@@ -50,10 +70,10 @@ class Floor:
         return True
 
     def rows(self, n: int, leaf: Leaf, repeat: float = 0.0, unit: float = 2.0**-53) -> Tensor:
-        """64·(N + median N + 8·repeat + u·(|f| + median |f|)) for leaf number n."""
+        """safety·(N + median N + 8·repeat + u·(|f| + median |f|)) for leaf number n."""
         size = leaf.norms(leaf.value)
         noise = self.noise[n] if self.noise is not None else torch.zeros_like(size)
-        return SAFETY * (noise + median(noise) + 8 * repeat + unit * (size + median(size)))
+        return self.safety * (noise + median(noise) + 8 * repeat + unit * (size + median(size)))
 
 
 def judge(leaf: Leaf, scale: Scale, residual: Tensor, floor: Tensor, outcome: Outcome) -> Judgement:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equiaudit.groups.base import Element, Exp, Group
+from equiaudit.groups.base import Element, Exp, Group, Step
 
 LIMITS = {"quick": 8, "default": 24, "thorough": 4096}
 """Orders up to which a finite group is tried exhaustively."""
@@ -153,7 +153,9 @@ def in_component(group: Group, g: Element, component: Element) -> Element:
     """g times the discrete generators that bring it into the component of ``component``."""
     for name in group.discrete:
         if (g.component.count(name) - component.component.count(name)) % 2:
-            g = g @ group.generator(name)
+            last = g.factors[-1] if g.factors else None
+            undone = isinstance(last, Step) and last.name == name and last.power == 1
+            g = group.make(*g.factors[:-1]) if undone else g @ group.generator(name)
     return g
 
 
