@@ -28,6 +28,8 @@ LAYERS = (
 # `report` is not a layer of computation: it may read the records, and anybody may render with it.
 REPORT_MAY_IMPORT = {"_version", "records", "report"}
 LIBRARIES_OF_INTEROP = {"e3nn", "escnn", "torch_geometric", "lightning", "pytorch_lightning", "nequip"}
+# Upward all the same, inside a function: ``audit(layers=True)`` asks for the layer that breaks the symmetry.
+ON_DEMAND = {("equiaudit.measure.audit", "diagnose")}
 HEAVY = ("torch", "numpy", "hypothesis", "matplotlib")
 
 
@@ -48,26 +50,27 @@ def resolve(module: str, is_package: bool, node: ast.ImportFrom) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def read_imports(source: str, module: str, is_package: bool = False) -> set[str]:
-    """Every module that the source imports, at the top or inside a function, except under TYPE_CHECKING."""
-    found: set[str] = set()
+def read_imports(source: str, module: str, is_package: bool = False) -> set[tuple[str, bool]]:
+    """Every module that the source imports, except under TYPE_CHECKING, and whether inside a function."""
+    found: set[tuple[str, bool]] = set()
 
-    def visit(node: ast.AST) -> None:
+    def visit(node: ast.AST, late: bool) -> None:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             for child in node.orelse:
-                visit(child)
+                visit(child, late)
             return
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = resolve(module, is_package, node)
-            found.add(base)
-            if base == "equiaudit":
-                found.update(f"equiaudit.{alias.name}" for alias in node.names)
+            names = [f"equiaudit.{alias.name}" for alias in node.names] if base == "equiaudit" else [base]
+        found.update((name, late) for name in names)
+        late = late or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         for child in ast.iter_child_nodes(node):
-            visit(child)
+            visit(child, late)
 
-    visit(ast.parse(source))
+    visit(ast.parse(source), False)
     return found
 
 
@@ -76,7 +79,7 @@ def find_violations(source: str, module: str, is_package: bool = False) -> list[
     parts = module.split(".")
     own = parts[1] if len(parts) > 1 else ""
     problems = []
-    for name in sorted(read_imports(source, module, is_package)):
+    for name, late in sorted(read_imports(source, module, is_package)):
         top, _, rest = name.partition(".")
         if top in LIBRARIES_OF_INTEROP and own != "interop":
             problems.append(f"{module} imports {name}: only equiaudit.interop may")
@@ -84,6 +87,8 @@ def find_violations(source: str, module: str, is_package: bool = False) -> list[
             problems.append(f"{module} imports {name}: only equiaudit.strategies may")
         part = rest.partition(".")[0]
         if top != "equiaudit" or not part or not own or not is_module(part):
+            continue
+        if late and (module, part) in ON_DEMAND:
             continue
         if own == "report" and part not in REPORT_MAY_IMPORT:
             problems.append(f"{module} imports {name}: report knows records alone")
@@ -118,6 +123,7 @@ def test_imports_run_one_way(module: str, path: Path) -> None:
         ("def f():\n    import equiaudit.cli", "equiaudit.measure.audit", "measure comes before cli"),
         ("from ..symmetry import Symmetry", "equiaudit.groups.so", "groups comes before symmetry"),
         ("from equiaudit import relax", "equiaudit.measure.audit", "measure comes before relax"),
+        ("from equiaudit.diagnose import localize", "equiaudit.measure.audit", "measure comes before diagnose"),
         ("from equiaudit.groups import SO", "equiaudit.report.text", "report knows records alone"),
         ("import e3nn.o3", "equiaudit.representations.irreps", "only equiaudit.interop may"),
         ("from hypothesis import given", "equiaudit.measure.audit", "only equiaudit.strategies may"),
@@ -132,6 +138,7 @@ def test_a_violation_is_found(source: str, module: str, complaint: str) -> None:
     [
         ("from equiaudit.groups import SO\nfrom ..records import Audit", "equiaudit.measure.audit"),
         ("from equiaudit import Symmetry", "equiaudit.measure.audit"),
+        ("def f():\n    from equiaudit.diagnose import localize", "equiaudit.measure.audit"),
         ("if TYPE_CHECKING:\n    from equiaudit.cli import main", "equiaudit.records"),
     ],
 )
