@@ -82,8 +82,11 @@ class T(Shifting):
 
 
 class _Rigid(Shifting, Turning):
-    def _rotations(self) -> int:
-        return self.space_dim * (self.space_dim - 1) // 2
+    def exponential(self, coordinates: Sequence[float]) -> Matrix:
+        """The matrix exponential, with the rotation orthogonal to rounding; exactly a shift where nothing turns."""
+        if any(coordinates[: -self.space_dim]):
+            return super().exponential(coordinates)
+        return np.eye(self.size) + np.tensordot(coordinates, self.algebra, 1)
 
     def logarithm(self, matrix: Matrix) -> Matrix:
         """Angles and v of exp([Ω, v]): the shift is V v with V = ∫₀¹ exp(sΩ) ds, also for half turns."""

@@ -53,7 +53,8 @@ class Turning(Group):
         fraction = as_fraction(amount)
         c, s = cos_sin(fraction)
         axis, unit = self._generator(axis)  # unit: skew, its non-zero angle is 1
-        linear = whole_where_possible(np.eye(n) + s * unit + (1.0 - c) * unit @ unit)
+        plane = -unit @ unit  # the projector on the plane that turns
+        linear = whole_where_possible(np.eye(n) - plane + c * plane + s * unit)
         signed = (fraction + Fraction(1, 2)) % 1 - Fraction(1, 2) if isinstance(fraction, Fraction) else fraction
         angle = 2.0 * math.pi * float(signed)
         coordinates = tuple(0.0 + float(v) for v in self.project(self._homogeneous(angle * unit, 0.0)))
@@ -119,6 +120,10 @@ class Turning(Group):
             out[:-1, :-1] = orthogonalised(out[:-1, :-1])
             return out
         return orthogonalised(out)
+
+    def logarithm(self, matrix: Matrix) -> Matrix:
+        """Angles, half turns included."""
+        return self.compact_logarithm(matrix)
 
     def compact_logarithm(self, unitary: Matrix) -> Matrix:
         """Angles [n(n−1)/2], then zeros; half turns included."""

@@ -88,6 +88,12 @@ def cos_sin(turn: Fraction | float) -> tuple[float, float]:
 
 
 def whole_where_possible(matrix: Matrix) -> Matrix:
-    """The matrix rounded where it is whole up to rounding, as for a turn that permutes axes; else made orthogonal."""
+    """The matrix rounded where it is whole up to rounding, as for a turn that permutes axes; else made orthogonal.
+
+    One that is orthogonal already, a turn about a coordinate axis, keeps its exact entries.
+    """
     whole = np.round(matrix)
-    return whole + 0.0 if np.abs(matrix - whole).max() < 1e-15 else orthogonalised(matrix)
+    if np.abs(matrix - whole).max() < 1e-15:
+        return whole + 0.0
+    rounded = np.abs(matrix @ matrix.T - np.eye(len(matrix))).max() > np.finfo(float).eps
+    return (orthogonalised(matrix) if rounded else matrix) + 0.0
