@@ -20,7 +20,7 @@ from equiaudit.measure.liecheck import check_slope
 from equiaudit.measure.plan import LIMITS, plan_trials
 from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype, describe_mismatch
 from equiaudit.measure.residual import worst_ratio
-from equiaudit.measure.scope import untested_parts
+from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_parts
 from equiaudit.measure.state import modules_of, preserved
 from equiaudit.measure.twin import make_twin
 from equiaudit.records import Audit, Cost, Method, Verdict
@@ -257,7 +257,7 @@ class _Run:
     def examine(self, symmetry: Symmetry, derivative: str, per_generator: bool) -> Finding:
         """The finding for one symmetry."""
         count = symmetry.sample_count(self.inputs)
-        plan = plan_trials(symmetry.acts, self.effort, self.rng, count)
+        plan = plan_trials(symmetry.acts, self.effort, self.rng, count, pixel_elements(symmetry, self.inputs))
         bench = self._bench(symmetry, self.evaluator, self.x, self.y)
         helpers = Helpers(
             with_constants=lambda: self._with_constants(symmetry),
@@ -275,9 +275,11 @@ class _Run:
         examination = Examination(bench, plan, helpers)
         found = examination.run()
         found.untested += untested_parts(symmetry, self.inputs, plan)
+        if found.verdict is not Verdict.INVALID:
+            found.notes += unchecked_outputs(symmetry, self.y["x0"])
         if self.perturb and found.verdict is Verdict.BROKEN and found.worst_trial is not None:
             self._whether_hidden(symmetry, found)
-        if derivative != "off" and symmetry.acts.dim and found.verdict not in (Verdict.INVALID, Verdict.VACUOUS):
+        if derivative != "off" and symmetry.acts.dim and not examination.blurred and found.verdict not in (Verdict.INVALID, Verdict.VACUOUS):
             if self.effort != "quick" or found.verdict is Verdict.BROKEN or per_generator:
                 self.say("Lie derivative")
                 self.method = check_slope(examination, found, self.method, derivative, per_generator)

@@ -86,6 +86,14 @@ class Bench:
             found.append(group.recentre(g, frame.origin[k], float(frame.radius[k])))
         return tuple(found)
 
+    def action_error(self, outcome: Outcome) -> float:
+        """The error of the action itself, relative: of turning an image by an odd angle; 0 for exact actions."""
+        base, found = self.base(outcome.trial.base), 0.0
+        for _, value, rep in (*self.symmetry.input_leaves(base.inputs), *self.symmetry.output_leaves(base.outputs)):
+            if hasattr(rep, "action_error") and isinstance(value, Tensor):
+                found = max(found, *(float(rep.action_error(g, value)) for g in outcome.elements))
+        return found
+
     def run(self, trial: Trial, evaluator: Evaluator | None = None) -> Outcome:
         """One forward: f(ρ_in(g) x) pulled back, minus f(x)."""
         base = self.base(trial.base)
@@ -128,6 +136,10 @@ class Scale:
         """What reported errors are relative to: the size of f, or its change per relative change of the input if smaller."""
         size, steep = rms(self.size), rms(self.sensitivity) / JITTER
         return min(size, steep) if size > 0 and steep > 0 else max(size, steep) or 1.0
+
+    def rows_like(self, size: Tensor) -> Tensor:
+        """s_row for rows shaped like ``size``: an output may have other rows for another input, such as its edges."""
+        return self.rows if self.rows.shape == size.shape else torch.full_like(size, median(self.rows))
 
     @classmethod
     def of(cls, leaf: Leaf, other: Tensor | None) -> Scale:

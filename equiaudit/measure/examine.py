@@ -16,6 +16,7 @@ from equiaudit.measure.judge import ACCEPT, CLEARLY_WRONG, DOUBLE, OWN, Floor, J
 from equiaudit.measure.plan import Plan, Trial, single_parts
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, median, rms
+from equiaudit.measure.twin import JITTER
 from equiaudit.records import Check, LeafResult, Verdict, Worst
 from equiaudit.representations.structures import StructureError, leaves, path_name
 
@@ -72,6 +73,7 @@ class Examination:
         self.scales: list[Scale] = []
         self.judged: list[tuple[Outcome, list[Judgement]]] = []
         self.last_floor: list[Tensor] = []
+        self.blurred = False
         self.noise: list[Tensor] | None = None
         self.constants = False
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
@@ -104,7 +106,7 @@ class Examination:
                 failed = (outcome, rows)
                 break
         self.find_vacuous()
-        failed = failed or self.find_jump()
+        failed = failed or self.find_jump() or self.find_tie()
         if failed is not None:
             self.explain_failure(*failed)
         else:
@@ -198,11 +200,13 @@ class Examination:
             raise
         base = self.bench.base(trial.base)
         self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
+        if trial.between:
+            return outcome, self.judge_between(outcome)
         floor = Floor(self.bench, outcome, self.rules.safety)
         accept = self.rules.accept
         ratio = [self._ratio(n, leaf, r) for n, (leaf, r) in enumerate(zip(base.leaves, outcome.residuals, strict=True))]
         if not trial.probe and max(ratio, default=0.0) <= accept:
-            unit = [torch.full_like(s.rows, ACCEPT) * s.rows for s in self.scales]
+            unit = [ACCEPT * s.rows_like(leaf.norms(leaf.value)) for s, leaf in zip(self.scales, base.leaves, strict=True)]
             return outcome, self._judged(outcome, unit)
         if max(ratio, default=0.0) > CLEARLY_WRONG:
             repeat = self.repeatability(trial)
@@ -223,6 +227,33 @@ class Examination:
             self.noise = floor.noise
         return outcome, rows
 
+    def _noise(self, n: int, like: Tensor) -> Tensor:
+        """The rounding noise of leaf number n on rows shaped like ``like``; zero where none was measured."""
+        if self.noise is None or n >= len(self.noise):
+            return torch.zeros_like(like)
+        return self.noise[n] if self.noise[n].shape == like.shape else torch.full_like(like, median(self.noise[n]))
+
+    def judge_between(self, outcome: Outcome) -> list[Judgement]:
+        """An element that an image can carry only approximately: against the error of the action itself."""
+        base, action = self.bench.base(outcome.trial.base), self.bench.action_error(outcome)
+        self.blurred = action > 1e-6
+        floors = []
+        for n, leaf in enumerate(base.leaves):
+            size = leaf.norms(leaf.value)
+            noise = 64 * self._noise(n, size)
+            unit = ACCEPT * (self.scales[n].rows_like(size) + size)
+            floors.append(noise + unit + 4 * action * (rms(size) + rms(self.scales[n].sensitivity) / JITTER))
+        rows = self._judged(outcome, floors)
+        live = [j for n, j in enumerate(rows) if n not in self.vacuous]
+        if action > 1e-9 and all(j.within for j in live):
+            error = max((j.error for j in live), default=0.0)
+            self.found.untested.append(
+                f"elements between pixels: the residual there ({error:.1g}) can't be told from the error of turning or shifting "
+                f"the image itself ({action:.1g})"
+            )
+            return [dataclasses.replace(j, error=0.0, absolute=0.0) for j in rows]
+        return rows
+
     def _floors(self, floor: Floor, found: Any) -> list[Tensor]:
         unit = roundoff(self.bench.evaluator.dtype or self.bench.declared)
         return [floor.rows(n, leaf, 0.0, unit) for n, leaf in enumerate(found)]
@@ -235,7 +266,8 @@ class Examination:
     def _ratio(self, n: int, leaf: Any, residual: Tensor) -> float:
         if n in self.vacuous and not residual.any():
             return 0.0
-        error, rows = leaf.norms(residual), self.scales[n].rows
+        error = leaf.norms(residual)
+        rows = self.scales[n].rows_like(error)
         if not error.numel():
             return 0.0
         found = error / torch.where(rows > 0, rows, torch.full_like(rows, torch.finfo(torch.float64).tiny))
@@ -250,7 +282,7 @@ class Examination:
             if other is None or other.shape != leaf.value.shape:
                 return f"not repeatable: {leaf.name} has another shape when the same input is given again"
             apart = leaf.norms(other - leaf.value)
-            limit = max(1e-6, 64 * roundoff(self.bench.evaluator.dtype or self.helpers.declared)) * (self.scales[n].rows + 1e-6 * leaf.norms(leaf.value))
+            limit = max(1e-6, 64 * roundoff(self.bench.evaluator.dtype or self.helpers.declared)) * (self.scales[n].rows_like(apart) + 1e-6 * leaf.norms(leaf.value))
             if bool((apart > limit).any()):
                 size = rms(apart) / self.scales[n].typical
                 return (
@@ -310,6 +342,34 @@ class Examination:
                 return outcome, rows
         return None
 
+    def find_tie(self) -> tuple[Outcome, list[Judgement]] | None:
+        """Where rounding noise makes the caller's input jump and its twin not, a tie sits there: more elements are tried on it.
+
+        One element breaks a tie only with probability ½.
+        """
+        if self.helpers.quick or self.noise is None or "x1" not in self.bench.inputs:
+            return None
+        outcome = next((o for o, _ in self.judged if o.trial.base == "x0"), None)
+        if outcome is None or outcome.trial.between:
+            return None
+        leaves_ = self.bench.base("x0").leaves
+        noise = self.bench.probe(outcome, 16.0, 99)
+        for n, (leaf, found) in enumerate(zip(leaves_, noise, strict=True)):
+            quiet = 1e4 * (self._noise(n, found) + 2.0**-53 * leaf.norms(leaf.value))
+            jumps = (16 * found > CLEARLY_WRONG * self.scales[n].rows_like(found)) & (found > quiet)
+            if n in self.vacuous or not bool(jumps.any()):
+                continue
+            for _ in range(8):
+                group, count = self.bench.symmetry.acts, self.helpers.count
+                elements = tuple(group.sample(self.helpers.rng) for _ in range(count))
+                again, rows = self.try_element(dataclasses.replace(outcome.trial, elements=elements))
+                self.judged.append((again, rows))
+                if not all(j.within for k, j in enumerate(rows) if k not in self.vacuous):
+                    return again, rows
+                if jumped := self.find_jump():
+                    return jumped
+        return None
+
     def explain_failure(self, outcome: Outcome, rows: list[Judgement]) -> None:
         """Rounding of constants, a discontinuity at the caller's input, within tolerance, or broken; then each part alone."""
         worst = self._worst(rows)
@@ -318,6 +378,13 @@ class Examination:
             return self.look_behind()
         self.found.verdict = Verdict.BROKEN
         self.found.worst_trial = outcome
+        if outcome.trial.between:
+            self.found.cause = "aliasing"
+            self.found.reason = (
+                "whole-pixel shifts, quarter turns and flips hold; between pixels the model aliases (nonlinearities, strides and "
+                "pooling do): claim the pixel-exact subgroup where that is meant"
+            )
+            return
         if outcome.trial.base == "x0" and "x1" in self.bench.inputs:
             there = Trial(outcome.trial.name, outcome.trial.elements, "x1", outcome.trial.covers, True)
             other, judged = self.try_element(there)
@@ -356,10 +423,12 @@ class Examination:
             except Exception:  # the composed failure stands; a part that can't be tried is only missing from the rows
                 continue
             self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
-            floor = [64 * (a + a.median() if a.numel() else a) for a in self.noise or []]
-            floors = [f.clamp(min=0) + ACCEPT * s.rows for f, s in zip(floor, self.scales, strict=False)]
-            if len(floors) == len(self.scales):
-                self.judged.append((outcome, self._judged(outcome, floors)))
+            floors = []
+            for n, leaf in enumerate(self.bench.base(outcome.trial.base).leaves):
+                size = leaf.norms(leaf.value)
+                noise = self._noise(n, size)
+                floors.append(64 * (noise + median(noise)) + ACCEPT * self.scales[n].rows_like(size))
+            self.judged.append((outcome, self._judged(outcome, floors)))
 
     def look_behind(self) -> None:
         """Nothing failed so far: what parameters could hide, and the model at its own precision."""
@@ -418,7 +487,7 @@ class Examination:
         failed = []
         for n, (leaf, residual) in enumerate(zip(base.leaves, outcome.residuals, strict=True)):
             size = leaf.norms(leaf.value)
-            noise = (self.noise[n] if self.noise is not None else 2.0**-53 * size) * coarser
+            noise = (self._noise(n, size) if self.noise is not None else 2.0**-53 * size) * coarser
             middle = float(noise.median()) if noise.numel() else 0.0
             floor = 64 * (noise + middle + roundoff(self.helpers.declared) * (size + (float(size.median()) if size.numel() else 0.0)))
             judgement = judge(leaf, scales[n], residual, floor, outcome)
@@ -492,7 +561,7 @@ class Examination:
     def _rows(self) -> list[Check]:
         rows = []
         names = dict.fromkeys(name for o, _ in self.judged for name in o.trial.covers)
-        special = [o.trial.name for o, _ in self.judged if o.trial.name not in names and "random" not in o.trial.name]
+        special = [o.trial.name for o, _ in self.judged if o.trial.name not in names and "(" not in o.trial.name and "random" not in o.trial.name]
         alone = {o.trial.name for o, _ in self.judged if o.trial.covers == (o.trial.name,)}
         for name in [*names, *dict.fromkeys(special)]:
             if name in alone:

@@ -13,6 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_iter
 
 
+SCRIPTS = ("ScriptFunction", "ScriptMethod")
+
+
 class TangentLostError(RuntimeError):
     """A tangent was about to enter code that drops it without a word."""
 
@@ -50,7 +53,7 @@ def refuse_scripts() -> Iterator[None]:
     Raises:
         TangentLostError: inside the context, at such a call.
     """
-    kinds: list[Any] = [torch.jit.ScriptFunction, torch._C.ScriptMethod]
+    kinds: list[Any] = [kind for kind in (getattr(torch._C, name, None) for name in SCRIPTS) if kind is not None]
     originals = [kind.__call__ for kind in kinds]
     for kind, original in zip(kinds, originals, strict=True):
         kind.__call__ = _refusing(original)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ LIMITS = {"quick": 8, "default": 24, "thorough": 4096}
 """Orders up to which a finite group is tried exhaustively."""
 LARGE = {"quick": 1e3, "default": 1e3, "thorough": 1e5}
 """Sizes of the large translation, in units of the input's RMS radius."""
+WHOLE, BETWEEN = "whole pixels", "between pixels"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Trial:
     base: str
     covers: tuple[str, ...]
     probe: bool = False
+    between: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,14 @@ class Plan:
     untested: tuple[str, ...] = ()
 
 
-def plan_trials(group: Group, effort: str, rng: np.random.Generator, count: int) -> Plan:
+def plan_trials(
+    group: Group, effort: str, rng: np.random.Generator, count: int, exact: Sequence[Element] | None = None
+) -> Plan:
     """The trials for a group: few composed elements that together cover every part and component.
 
-    ``count`` elements are drawn for each trial (one per sample). "x0" is the caller's input, "x1" its twin.
+    ``count`` elements are drawn for each trial (one per sample). "x0" is the caller's input, "x1" its twin. ``exact`` are the
+    elements that only permute pixels, where a continuous group acts on images: they decide, and one element between
+    pixels is tried besides.
     """
     if effort not in LIMITS:
         raise ValueError(f"effort must be one of {', '.join(map(repr, LIMITS))}, got {effort!r}")
@@ -45,7 +52,23 @@ def plan_trials(group: Group, effort: str, rng: np.random.Generator, count: int)
         return _relabellings(group, effort, rng, count)
     if group.is_finite:
         return _finite(group, effort, rng, count)
+    if exact is not None:
+        return _images(group, effort, rng, count, list(exact))
     return _continuous(group, effort, rng, count)
+
+
+def _images(group: Group, effort: str, rng: np.random.Generator, count: int, exact: list[Element]) -> Plan:
+    many = {"quick": 2, "default": 8, "thorough": len(exact)}[effort]
+    chosen = exact if len(exact) <= many else [exact[int(i)] for i in rng.permutation(len(exact))[:many]]
+    trials = []
+    for n, g in enumerate(chosen):
+        elements = tuple(chosen[(n + i) % len(chosen)] for i in range(count))
+        covers = (WHOLE, *dict.fromkeys(g.component))
+        trials.append(Trial(repr(g), elements, "x1" if n else "x0", covers, probe=n == 1))
+    between = tuple(in_component(group, group.sample(rng), group.identity()) for _ in range(count))
+    trials.append(Trial(BETWEEN, between, "x1", (BETWEEN,), between=True))
+    few = f"{len(chosen)} of {len(exact)}" if len(chosen) < len(exact) else f"all {len(exact)}"
+    return Plan(tuple(trials), f"{few} elements that permute pixels, and one between pixels")
 
 
 def _relabellings(group: Group, effort: str, rng: np.random.Generator, count: int) -> Plan:

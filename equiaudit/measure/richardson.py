@@ -133,7 +133,10 @@ def _choose(tried: Sequence[Sequence[_Estimate]], length: float, eps: float) -> 
     best = [_choose_one(estimates) for estimates in zip(*tried, strict=True)]
     return Difference(
         derivatives=tuple(found.value.to(found.output.dtype) for found in best),
-        errors=tuple(found.error.masked_fill(~found.finite, math.inf) for found in best),
+        errors=tuple(
+            found.error.masked_fill(~found.finite, math.inf) if is_inexact(found.error) else found.error
+            for found in best
+        ),
         flat=tuple(any(found.flat for found in estimates) for estimates in zip(*tried, strict=True)),
         relative=tuple(_relative(found, length, eps) for found in best),
         steps=tuple(found.step for found in best),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
+from equiaudit.groups.base import Element
 from equiaudit.measure.plan import Plan
 from equiaudit.representations.base import Representation
 from equiaudit.representations.simple import Points
@@ -34,9 +37,19 @@ def untested_parts(symmetry: Symmetry, inputs: Any, plan: Plan) -> list[str]:
 
 
 def unchecked_outputs(symmetry: Symmetry, outputs: Any) -> list[str]:
-    """Output leaves without a declared representation."""
+    """A note that lists the output leaves without a declared representation; no note where there are none."""
     found = []
     for path, value, rep in symmetry.output_leaves(outputs):
         if rep is None or rep is UNDECLARED:
-            found += [path_name(p) for p, v in leaves(value, path) if v is not None]
-    return found
+            found += [path_name(p) for p, v in leaves(value, path) if isinstance(v, Tensor)]
+    return [f"not declared, so not checked: {', '.join(found)}"] if found else []
+
+
+def pixel_elements(symmetry: Symmetry, inputs: Any) -> list[Element] | None:
+    """The elements of a continuous group that only permute pixels, where it acts on images; else None."""
+    if not symmetry.acts.dim:
+        return None
+    for _, _, rep in symmetry.input_leaves(inputs):
+        if hasattr(rep, "exact_elements"):
+            return list(rep.exact_elements(symmetry.acts))
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from equiaudit.representations.base import FromFunction, Representation, RepresentationError
@@ -17,6 +18,7 @@ NAMES = (
 _IRREPS = re.compile(r"^\s*((\d+\s*x\s*)?\d+[eoy]?)(\s*\+\s*(\d+\s*x\s*)?\d+[eoy]?)*\s*$")
 
 
+@lru_cache(maxsize=256)
 def named(name: str) -> Representation:
     """The representation that a string names.
 

@@ -86,9 +86,10 @@ def _with_attributes(value: Any, names: list[str], new: list[Any]) -> Any:
 
 def _load_adapter(value: Any) -> None:
     # An object of a library can only exist where that library was imported: its adapter is loaded on first sight.
-    package = type(value).__module__.partition(".")[0]
-    if package in _ADAPTERS:
-        importlib.import_module(_ADAPTERS[package])
+    for kind in type(value).__mro__:  # a user's subclass of a library's class too
+        package = kind.__module__.partition(".")[0]
+        if package in _ADAPTERS:
+            importlib.import_module(_ADAPTERS[package])
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
