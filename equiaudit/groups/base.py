@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm, logm, polar
+from scipy.linalg import expm, logm
 
 from equiaudit.groups.elements import Element, Exp, Factor, Matrix, Step, negated
-
-MEMBERSHIP = 1e-6
-"""Relative defect above which a matrix is refused as an element."""
 
 
 class NotInGroupError(ValueError):
@@ -226,57 +223,12 @@ class Group:
         Raises:
             NotInGroupError: the matrix is not in the group; the message prints by how much.
         """
-        m = np.asarray(matrix, dtype=complex if np.iscomplexobj(matrix) else float)
-        if m.shape != (self.size, self.size):
-            raise NotInGroupError(f"{self!r} needs a matrix [{self.size}, {self.size}], got {list(m.shape)}")
-        if not np.isfinite(m).all():
-            raise NotInGroupError(f"not an element of {self!r}: the matrix has entries that are not finite")
-        if np.linalg.matrix_rank(m) < self.size:
-            raise NotInGroupError(f"not an element of {self!r}: the matrix is singular")
-        defect, nearest = np.inf, self.identity()
-        with np.errstate(all="ignore"):  # far from the group numbers may overflow: such a defect is refused below
-            for h in self.elements() if self.is_finite else self.components():
-                g = h if self.is_finite else self._nearest(m @ np.linalg.inv(h.matrix)) @ h
-                if (off := _defect(g.matrix, m)) < defect:
-                    defect, nearest = off, g
-            det = np.linalg.det(m)
-        if not defect <= MEMBERSHIP:
-            raise NotInGroupError(
-                f"not an element of {self!r}: the nearest element found is off by {defect:.1e} in the largest entry "
-                f"(allowed {MEMBERSHIP:.0e}); det = {det:.6g}"
-            )
-        return nearest
+        from equiaudit.groups.membership import find_element
 
-    def _nearest(self, m: Matrix) -> Element:
-        # The polar way is exact for groups that contain both factors; others (shears) are found by plain logarithms.
-        g = self._connected(m)
-        for _ in range(6):
-            defect = _defect(g.matrix, m)
-            if defect <= 1e-12 or not np.isfinite(defect):
-                break
-            better = self.exp(*self.logarithm(m @ np.linalg.inv(g.matrix))) @ g
-            if not _defect(better.matrix, m) < defect / 2:
-                break
-            g = better
-        return g
+        return find_element(self, matrix)
 
-    def _connected(self, m: Matrix) -> Element:
-        # Polar decomposition m = p q: logarithms of a positive and of a unitary matrix exist where that of m may not.
-        linear, shift = (m[:-1, :-1], m[:-1, -1]) if self.affine else (m, None)
-        q, p = polar(linear, side="left")
-        values, vectors = np.linalg.eigh(p)
-        stretch = vectors * np.log(np.maximum(values, 1e-300)) @ vectors.conj().T
-        g = self.identity()
-        for coordinates in (self.project(self._homogeneous(stretch, 0.0)), self.compact_logarithm(q)):
-            if np.abs(coordinates).max(initial=0.0) > 1e-13:
-                g = g @ self.exp(*coordinates)
-        g = g if shift is None or not shift.any() else self.translation(*shift.real) @ g
-        if np.allclose(g.matrix, m, rtol=0.0, atol=MEMBERSHIP * max(1.0, np.abs(m).max())):
-            return g
-        # Shears and other groups that are not closed under the adjoint do not contain the polar factors.
-        return self.exp(*self.logarithm(m))
-
-    def _homogeneous(self, linear: Matrix, corner: float = 1.0) -> Matrix:
+    def homogeneous(self, linear: Matrix, corner: float = 1.0) -> Matrix:
+        """A matrix on vectors [d, d] in the size of the group's own; ``corner`` is 0 for a generator."""
         if not self.affine:
             return linear
         out = np.zeros((self.size, self.size), dtype=linear.dtype)
@@ -285,7 +237,7 @@ class Group:
 
     def compact_logarithm(self, unitary: Matrix) -> Matrix:
         """Algebra coordinates [k] of a unitary matrix [d, d] on vectors; families with half turns override it."""
-        return self.logarithm(self._homogeneous(unitary))
+        return self.logarithm(self.homogeneous(unitary))
 
     def logarithm(self, matrix: Matrix) -> Matrix:
         """Algebra coordinates [k] of the principal logarithm, projected on the algebra."""
@@ -372,10 +324,6 @@ class Group:
         a = np.tensordot(coordinates, self.algebra, 1)
         a[:-1, -1] = radius * a[:-1, -1] - a[:-1, :-1] @ origin
         return self.project(a)
-
-
-def _defect(found: Matrix, wanted: Matrix) -> float:
-    return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
 def _square(what: str, value: Any) -> Matrix:

@@ -128,7 +128,8 @@ def check_haar_moments(
         if not defect <= 6.0 / np.sqrt(draws):
             raise LawError(
                 f"haar: {name} over {draws} draws of {group!r} (seed {seed}) is off by {defect:.2g} "
-                f"(chance allows {6.0 / np.sqrt(draws):.2g}); the draws are not uniform"
+                f"(chance allows {6.0 / np.sqrt(draws):.2g}); the draws are not uniform: "
+                "give the group sample=, or leave this law out with draws=0"
             )
 
 

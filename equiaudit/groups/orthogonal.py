@@ -57,9 +57,9 @@ class Turning(Group):
         linear = whole_where_possible(np.eye(n) - plane + c * plane + s * unit)
         signed = (fraction + Fraction(1, 2)) % 1 - Fraction(1, 2) if isinstance(fraction, Fraction) else fraction
         angle = 2.0 * math.pi * float(signed)
-        coordinates = tuple(0.0 + float(v) for v in self.project(self._homogeneous(angle * unit, 0.0)))
+        coordinates = tuple(0.0 + float(v) for v in self.project(self.homogeneous(angle * unit, 0.0)))
         spelt = (fraction,) if len(arguments) == 1 else (axis, fraction)
-        return self.make(Exp(coordinates, self._homogeneous(linear), ("turn", spelt)))
+        return self.make(Exp(coordinates, self.homogeneous(linear), ("turn", spelt)))
 
     def _generator(self, axis: Any) -> tuple[Any, Matrix]:
         n = self.space_dim
