@@ -205,16 +205,16 @@ def _draw(rep: Representation, group: Group, draw: Any, batch: int) -> Tensor:
 
 
 def _smooth(draw: Any, shape: tuple[int, ...], d: int) -> Tensor:
-    # a sum of bumps in the inner half of the image, each a few pixels wide
+    # a sum of bumps within the disc that images turn on, each a few pixels wide
     c = centred(IMAGE_SIZE, torch.device("cpu"))
     out: Any = 0.0
     for _ in range(8):
-        place = IMAGE_SIZE * 0.25 * draw(*shape, d).clamp(-1, 1) / np.sqrt(d)
+        place = IMAGE_SIZE * 0.15 * draw(*shape, d).clamp(-1, 1) / np.sqrt(d)
         bump = draw(*shape)[(..., *[None] * d)]
         for k in range(d):
             at = place[..., k][(..., *[None] * d)]
             profile = c.reshape([-1 if j == k else 1 for j in range(d)])
-            bump = bump * torch.exp(-((profile - at) ** 2) / (2 * (IMAGE_SIZE / 14) ** 2))
+            bump = bump * torch.exp(-((profile - at) ** 2) / (2 * (IMAGE_SIZE / 16) ** 2))
         out = out + bump
     return out
 

@@ -13,6 +13,7 @@ from equiaudit.representations.irreps import Irreps
 def as_representation(spec: Any) -> Irreps:
     """The representation that an object of e3nn stands for: same basis, same order, copies one after the other.
 
+    >>> from e3nn import o3
     >>> as_representation(o3.Irreps("2x0e+1x1o"))
     Irreps('2x0e+1x1o')
 

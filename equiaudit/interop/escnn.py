@@ -148,6 +148,7 @@ def group_of(field_type: Any) -> Group:
     Raises:
         RepresentationError: a group of escnn that none of ours acts like.
 
+    >>> from escnn import gspaces
     >>> group_of(gspaces.rot2dOnR2(4)), group_of(gspaces.flipRot2dOnR2(-1, maximum_frequency=1))
     (Cyclic(4), O(2))
     """

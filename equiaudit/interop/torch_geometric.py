@@ -13,7 +13,7 @@ from equiaudit.representations.structures import Rebuild, register_structure
 
 def open_data(data: Data) -> tuple[list[Any], list[Any], Rebuild]:
     """The attributes of a graph (of a batch also ``batch`` and ``ptr``), and a shallow copy with new ones."""
-    keys = list(data.keys())
+    keys = [k for store in data.stores for k in store.keys()]  # noqa: SIM118  in order of insertion: data.keys() is a set
 
     def rebuild(new: list[Any]) -> Data:
         out = copy.copy(data)
