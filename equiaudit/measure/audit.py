@@ -223,20 +223,20 @@ class _Run:
 
     def _first_forward(self) -> Any:
         self.say("f(x)")
+        mismatch = describe_mismatch(self.model, self.inputs)
+        if mismatch is not None:  # the double copy would hide it
+            try:
+                self._evaluator(self.model, None)(self.inputs)
+            except Exception as problem:
+                raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {type(problem).__name__}", "structure") from problem
         try:
             return self.evaluator(self.x["x0"])
         except Exception as problem:
             # The copy may fail where the model does not: then the model's own precision is all there is.
             own = self._evaluator(self.model, None)
-            try:
-                if self.evaluator.dtype is None or self.evaluator.model is self.model:
-                    raise
-                out = own(self.inputs)
-            except Exception as again:
-                mismatch = describe_mismatch(self.model, self.inputs)
-                if mismatch is None:
-                    raise
-                raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {type(again).__name__}", "structure") from again
+            if self.evaluator.dtype is None:
+                raise
+            out = own(self.inputs)
             first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
             self.notes.append(f"measured at the model's own precision: its float64 copy raised {type(problem).__name__}: {first[:120]}")
             self._says("the model at its own precision")
@@ -292,7 +292,7 @@ class _Run:
         return Bench(evaluator, symmetry, x, y, self.declared, self.seed)
 
     def _own(self, symmetry: Symmetry) -> Bench | None:
-        if self.evaluator.dtype is None or self.declared == torch.float64 or self.perturb or self.evaluator.model is self.model:
+        if self.evaluator.dtype is None or self.declared == torch.float64 or self.perturb:
             return None
         evaluator = self._evaluator(self.model, None)
         x = {"x0": self.inputs} | ({"x1": self.twin} if "x1" in self.x else {})

@@ -299,7 +299,9 @@ class Examination:
         if "x1" not in self.bench.inputs:
             return
         for n, (leaf, scale) in enumerate(zip(base.leaves, self.scales, strict=True)):
-            noise = self.noise[n] if self.noise is not None else 2.0**-53 * scale.size
+            unit = roundoff(self.bench.evaluator.dtype or self.bench.declared)
+            noise = self._noise(n, scale.size)
+            noise = noise + median(noise) + unit * scale.size
             if noise.shape != scale.sensitivity.shape or n in self.vacuous or not noise.numel():
                 continue
             if bool((scale.sensitivity <= self.rules.amplified * noise).all()):

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_iter
 
-
 SCRIPTS = ("ScriptFunction", "ScriptMethod")
 
 

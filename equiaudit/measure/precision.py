@@ -145,7 +145,12 @@ def _copy_callable(model: Any, memo: dict[int, Any]) -> Any:
         cells = model.__closure__
         if not cells:
             return model
-        new = tuple(types.CellType(_copy_held(c.cell_contents, memo)) for c in cells)
+        held = [c.cell_contents for c in cells]
+        copied = [_copy_held(value, memo) for value in held]
+        if all(a is b for a, b in zip(held, copied, strict=True)):
+            return model
+        # cells without a model stay shared, so that what a function counts or caches is seen outside
+        new = tuple(c if a is b else types.CellType(b) for c, a, b in zip(cells, held, copied, strict=True))
         out = types.FunctionType(model.__code__, model.__globals__, model.__name__, model.__defaults__, new)
         out.__kwdefaults__ = model.__kwdefaults__
         return out

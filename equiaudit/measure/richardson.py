@@ -73,7 +73,8 @@ def refine(
             tried.append(_differ(function, primals, tangents, values, h))
             before, best = best, _choose(tried, length, eps)
             yield best
-            if not any(new < old / 2 for new, old in zip(best.relative, before.relative, strict=True)):
+            improved = any(new < old / 2 for new, old in zip(best.relative, before.relative, strict=True))
+            if not improved and not (factor < 1 and math.inf in best.relative):
                 break
             h *= factor
 
