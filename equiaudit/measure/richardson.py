@@ -61,22 +61,30 @@ def refine(
         values: f(x).
         step: a given h; then no other is tried.
     """
-    eps = coarsest(primals)
-    length = _length(primals, tangents, eps)
-    first = step if step is not None else 2.0 ** math.floor(math.log2(eps**0.25 * length))
-    tried = [_differ(function, primals, tangents, values, first)]
-    best = _choose(tried, length, eps)
+    scale = _measure(primals, tangents)
+    first = step if step is not None else 2.0 ** math.floor(math.log2(scale.eps**0.25 * scale.length))
+    tried = [_differ(function, primals, tangents, values, first, scale)]
+    best = _choose(tried, scale)
     yield best
     for factor in (SHRINK, GROW) if step is None else ():
         h = first * factor
-        while math.sqrt(eps) * length <= h <= length / 8:
-            tried.append(_differ(function, primals, tangents, values, h))
-            before, best = best, _choose(tried, length, eps)
+        while math.sqrt(scale.eps) * scale.length <= h <= scale.length / 8:
+            tried.append(_differ(function, primals, tangents, values, h, scale))
+            before, best = best, _choose(tried, scale)
             yield best
             improved = any(new < old / 2 for new, old in zip(best.relative, before.relative, strict=True))
             if not improved and not (factor < 1 and math.inf in best.relative):
                 break
             h *= factor
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Spacing of the coarsest dtype; tangents that it takes to change an input; tangents that x + hv is rounded by."""
+
+    eps: float
+    length: float
+    blur: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,9 @@ class _Estimate:
         return norm(self.error[self.finite])
 
 
-def _differ(function: Function, primals: Tensors, tangents: Tensors, values: Tensors, h: float) -> list[_Estimate]:
+def _differ(
+    function: Function, primals: Tensors, tangents: Tensors, values: Tensors, h: float, scale: _Scale
+) -> list[_Estimate]:
     moved = [_evaluate_at(function, primals, tangents, t) for t in (h, -h, h / 2, -h / 2)]
     shapes = [[tuple(y.shape) for y in outputs] for outputs in (values, *moved)]
     for other in shapes[1:]:
@@ -107,7 +117,7 @@ def _differ(function: Function, primals: Tensors, tangents: Tensors, values: Ten
                 f"the outputs changed shape from {shapes[0]} to {other} when the inputs moved by {h:.1e} tangents; "
                 "differences need outputs of a fixed shape: leave this one undeclared, or pad it"
             )
-    return [_estimate(h, *outputs) for outputs in zip(values, *moved, strict=True)]
+    return [_estimate(h, scale.blur, *outputs) for outputs in zip(values, *moved, strict=True)]
 
 
 def _evaluate_at(function: Function, primals: Tensors, tangents: Tensors, t: float) -> Tensors:
@@ -116,7 +126,7 @@ def _evaluate_at(function: Function, primals: Tensors, tangents: Tensors, t: flo
     return evaluate(function, [y.requires_grad_(x.requires_grad) for x, y in zip(primals, moved, strict=True)])
 
 
-def _estimate(h: float, middle: Tensor, *moved: Tensor) -> _Estimate:
+def _estimate(h: float, blur: float, middle: Tensor, *moved: Tensor) -> _Estimate:
     first = moved[0]
     flat = all(torch.equal(first, other) for other in moved[1:])
     if not is_inexact(first):
@@ -126,11 +136,11 @@ def _estimate(h: float, middle: Tensor, *moved: Tensor) -> _Estimate:
     # What a smooth function leaves of the even part is h⁴. A kink near x, where wide and narrow may agree on a wrong
     # number, leaves up to its whole jump in slope; and it is a second sample of the noise.
     uneven = ((up + down) - 4 * (half_up + half_down) + 6 * widen(middle.to(up.dtype))).abs() / (2 * h)
-    rounding = ROUNDINGS * torch.finfo(first.dtype).eps * norm(up) / math.sqrt(max(1, up.numel())) / h
+    rounding = (ROUNDINGS * torch.finfo(first.dtype).eps * rms(up) + blur * rms(narrow)) / h
     return _Estimate(h, narrow + (narrow - wide) / 3, (narrow - wide).abs() + uneven + rounding, first, flat)
 
 
-def _choose(tried: Sequence[Sequence[_Estimate]], length: float, eps: float) -> Difference:
+def _choose(tried: Sequence[Sequence[_Estimate]], scale: _Scale) -> Difference:
     best = [_choose_one(estimates) for estimates in zip(*tried, strict=True)]
     return Difference(
         derivatives=tuple(found.value.to(found.output.dtype) for found in best),
@@ -139,7 +149,7 @@ def _choose(tried: Sequence[Sequence[_Estimate]], length: float, eps: float) -> 
             for found in best
         ),
         flat=tuple(any(found.flat for found in estimates) for estimates in zip(*tried, strict=True)),
-        relative=tuple(_relative(found, length, eps) for found in best),
+        relative=tuple(_relative(found, scale) for found in best),
         steps=tuple(found.step for found in best),
         forwards=4 * len(tried),
     )
@@ -160,35 +170,34 @@ def _floor(found: _Estimate, others: Sequence[_Estimate]) -> _Estimate:
     return _Estimate(found.step, found.value, found.error.clamp(min=level), found.output, found.flat)
 
 
-def _relative(found: _Estimate, length: float, eps: float) -> float:
+def _relative(found: _Estimate, scale: _Scale) -> float:
     if not bool(found.finite.all()):
         return math.inf
-    if found.size * length <= math.sqrt(eps) * norm(widen(found.output)):
+    if found.size * scale.length <= math.sqrt(scale.eps) * norm(widen(found.output)):
         return 0.0
     slope = norm(found.value)
     return found.size / slope if slope > 0 else math.inf
 
 
-def _length(primals: Tensors, tangents: Tensors, eps: float) -> float:
-    """How many tangents it takes to change an input altogether: the least size of a primal over its largest tangent."""
-    found = []
+def _measure(primals: Tensors, tangents: Tensors) -> _Scale:
+    eps = coarsest(primals)
+    lengths, sizes = [], []
     for x, v in zip(primals, tangents, strict=True):
         fastest = float(v.detach().abs().max()) if v.numel() else 0.0
-        size = _size(widen(x.detach()), eps)
         if 0 < fastest < math.inf:
-            found.append((size if 0 < size < math.inf else 1.0) / fastest)
-    return min(found, default=1.0)
+            size, spread = rms(widen(x.detach())), _spread(widen(x.detach()))
+            # A molecule far from the origin changes over its own size, but no less than the rounding of x + hv allows.
+            lengths.append((min(size, max(spread, eps**0.25 * size)) or 1.0) / fastest)
+            sizes.append(size / fastest)
+    return _Scale(eps, min(lengths, default=1.0), eps * max(sizes, default=0.0))
 
 
-def _size(x: Tensor, eps: float) -> float:
-    """The RMS of the entries, or of their spread over rows where that is smaller: a molecule far from the origin."""
-    rms = norm(x) / math.sqrt(max(1, x.numel()))
-    if x.dim() < 2 or x.numel() == x.shape[-1]:
-        return rms
+def _spread(x: Tensor) -> float:
+    """The RMS of the deviations from the mean row; of the entries where there is one row only."""
+    if x.dim() < 2 or x.numel() <= x.shape[-1]:
+        return rms(x)
     rows = x.reshape(-1, x.shape[-1])
-    spread = norm(rows - rows.mean(dim=0)) / math.sqrt(x.numel())
-    # no less than what the rounding of x + hv allows
-    return min(rms, max(spread, eps**0.25 * rms))
+    return rms(rows - rows.mean(dim=0))
 
 
 def widen(value: Tensor) -> Tensor:
@@ -199,3 +208,9 @@ def widen(value: Tensor) -> Tensor:
 def norm(value: Tensor) -> float:
     """The 2-norm, 0 for an empty or an integer tensor."""
     return float(torch.linalg.vector_norm(value)) if value.numel() and is_inexact(value) else 0.0
+
+
+def rms(value: Tensor) -> float:
+    """The root mean square of the finite entries."""
+    finite = value[torch.isfinite(value)]
+    return norm(finite) / math.sqrt(max(1, finite.numel()))
