@@ -182,6 +182,17 @@ def test_each_sample_has_its_own_velocity():
         torch.testing.assert_close(tangent[i], alone)
 
 
+@pytest.mark.parametrize("rep", ["points", "1o"])
+def test_each_graph_has_its_own_velocity(rep):
+    symmetry = Symmetry(E(3), {"pos": rep}, batch="batch")
+    batch = torch.tensor([1, 0, 1, 1, 0])
+    c = np.random.default_rng(0).standard_normal((2, 6))
+    [(_, _, tangent)] = symmetry.velocity(c, {"pos": X, "batch": batch})
+    for n, i in enumerate(batch):
+        [(_, _, alone)] = Symmetry(E(3), rep).velocity(c[i], X[n])
+        torch.testing.assert_close(tangent[n], alone)
+
+
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 
