@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from equiaudit.groups.base import Element, Group, Matrix
-from equiaudit.groups.permutations import Permutations
 from equiaudit.representations.acting import Acting, Moving
 from equiaudit.representations.base import FromFunction, Representation, RepresentationError
 from equiaudit.representations.permutation import EdgeIndex, edge_samples
 from equiaudit.representations.resolve import as_representation
-from equiaudit.representations.samples import Samples, count_nodes
+from equiaudit.representations.samples import Samples, count_nodes, inner
 from equiaudit.representations.simple import Points, Scalar
 from equiaudit.representations.structures import Path, StructureError, leaves, open_up, path_name
 
@@ -117,11 +116,16 @@ class Symmetry:
             raise StructureError(
                 f"{len(found)} elements for one call; one element per sample needs batch=0 or batch='batch'"
             )
-        samples = self._samples_for(found, inputs)
+        known_samples: list[Samples] = []
 
         def visit(path: Path, value: Any, rep: Any) -> Any:
             if rep is None or rep is UNDECLARED or value is None:
                 return value
+            # one element for all samples is the same as one for the whole call, unless places are counted per sample
+            samples = None
+            if self.batch is not None and (len(found) > 1 or rep.relabels):
+                known_samples[:] = known_samples or [self._samples_for(inputs)]
+                samples = known_samples[0]
             if not rep.relabels or isinstance(self.batch, str):
                 return act(rep, found, value, samples, path, root=root)
             known = self.output_leaves(values[0]) if inputs is None else self.input_leaves(inputs)
@@ -134,10 +138,7 @@ class Symmetry:
         )
         return out if many else out[0]
 
-    def _samples_for(self, found: tuple[Element, ...], inputs: Any) -> Samples | None:
-        # One element for all samples is the same as one for the whole call, except where places are counted per sample.
-        if self.batch is None or (len(found) == 1 and not isinstance(self.group, Permutations)):
-            return None
+    def _samples_for(self, inputs: Any) -> Samples:
         if inputs is None:
             raise StructureError(
                 f"batch={self.batch!r}: the outputs alone don't say how rows belong to samples; give the inputs too"
@@ -211,7 +212,7 @@ class Symmetry:
                     raise StructureError(
                         f"batch={self.batch!r} must name an integer vector, got {value.dtype} {list(value.shape)}"
                     )
-                ends = [rep.ends(v) for _, v, rep in entries if isinstance(v, Tensor) and isinstance(rep, EdgeIndex)]
+                ends = [inner(rep).ends(v) for _, v, rep in entries if isinstance(inner(rep), EdgeIndex)]
                 ends += [v for p, v in every if isinstance(v, Tensor) and p and p[-1] == "edge_index"]
                 edge = edge_samples(ends[0], value) if ends and ends[0].dim() == 2 else None
                 return Samples(int(value.max()) + 1 if len(value) else 0, value, edge)

@@ -70,6 +70,14 @@ class OnMember(MatrixRepresentation):
         """As for the member."""
         return self.rep.fits(self._group(group), x)
 
+    def is_exact(self, g: Element) -> bool:
+        """As for the member's part."""
+        return self.rep.is_exact(self._element(g))
+
+    def action_error(self, g: Element, x: Tensor) -> float:
+        """As for the member's part."""
+        return self.rep.action_error(self._element(g), x)
+
     def rows(self, x: Tensor) -> tuple[int, ...]:
         """As for the member."""
         return self.rep.rows(x)

@@ -13,6 +13,7 @@ from equiaudit.groups.base import Element
 from equiaudit.representations.acting import Acting
 from equiaudit.representations.base import Representation
 from equiaudit.representations.compose import OnTwoDims
+from equiaudit.representations.lifted import OnMember
 from equiaudit.representations.permutation import EdgeIndex, Nodes
 from equiaudit.representations.structures import Path, StructureError, path_name
 
@@ -91,6 +92,7 @@ def count_nodes(
         StructureError: the inputs have several sizes, or isolated nodes that no input shows.
     """
     sizes: dict[int, str] = {}
+    rep, known = inner(rep), [(where, leaf, inner(declared)) for where, leaf, declared in known]
     for where, leaf, declared in known:
         for n in _node_sizes(declared, leaf, per_sample):
             sizes.setdefault(n, path_name(where))
@@ -111,6 +113,11 @@ def count_nodes(
                         f"say EdgeIndex(nodes={n}), so that isolated nodes move too"
                     )
     return None
+
+
+def inner(rep: Any) -> Any:
+    """The representation of a member of a direct product that is lifted to the product; others as they are."""
+    return inner(rep.rep) if isinstance(rep, OnMember) else rep
 
 
 def _node_sizes(rep: Any, value: Any, per_sample: bool) -> list[int]:

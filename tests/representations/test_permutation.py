@@ -8,7 +8,7 @@ import torch
 
 from equiaudit import Symmetry
 from equiaudit.groups import SO, Permutations
-from equiaudit.representations import EdgeIndex, Edges, Nodes, RepresentationError, StructureError
+from equiaudit.representations import EdgeIndex, Edges, Nodes, OnMember, Points, RepresentationError, StructureError
 from equiaudit.representations.acting import Acting
 
 P = Permutations()
@@ -171,3 +171,26 @@ def test_samples_need_a_dimension_for_nodes():
     flat = Symmetry(P, "edge_index", batch=0)
     with pytest.raises(StructureError, match="give the graph-assignment vector: batch='batch'"):
         flat.act_on_inputs((P.roll(1), P.roll(2)), torch.zeros(2, 5, dtype=torch.long))
+
+
+def test_a_direct_product_turns_and_relabels_at_once():
+    group = SO(3) * P
+    spec = {
+        "pos": OnMember(0, Points()) * OnMember(1, Nodes(dim=-2)),
+        "x": OnMember(1, Nodes()),
+        "edge_index": OnMember(1, EdgeIndex()),
+    }
+    batch = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    inputs = {
+        "pos": torch.randn(7, 3),
+        "x": torch.arange(7.0),
+        "edge_index": torch.tensor([[0, 4], [1, 5]]),
+        "batch": batch,
+    }
+    turn, order = SO(3).sample(0), P.roll(1)
+    out = Symmetry(group, spec, batch="batch").act_on_inputs(group.pair(turn, order), inputs)
+    assert out["x"].tolist() == [2.0, 0.0, 1.0, 6.0, 3.0, 4.0, 5.0]
+    torch.testing.assert_close(out["pos"], Points().act(turn, inputs["pos"])[out["x"].long()])
+    assert out["edge_index"].tolist() == [[1, 5], [2, 6]]
+    alone = Symmetry(group, spec).act_on_inputs(group.pair(turn, order), inputs)
+    assert alone["edge_index"].tolist() == [[5, 1], [6, 2]]  # of seven nodes, the last isolated
