@@ -193,7 +193,7 @@ def _draw(rep: Representation, group: Group, draw: Any, batch: int) -> Tensor:
         channels = (rep.size(group) or 3,) if rep.channels is not None else (3,)
         sizes = (IMAGE_SIZE,) * len(rep.dims)
         turned = [group.generator(name) for name in group.discrete] if group.is_finite else [None]
-        if all(g is not None and rep.is_exact(g) for g in turned):
+        if all(g is not None and rep.permutes_pixels(g) for g in turned):
             return draw(batch, *channels, *sizes)
         return _smooth(draw, (batch, *channels), len(sizes))
     if isinstance(rep, CartesianTensor):

@@ -184,13 +184,17 @@ class Image(Representation):
     # -- how exact it is --------------------------------------------------------------------------------------------
 
     def is_exact(self, g: Element) -> bool:
+        """Whether g only moves data: it permutes pixels, and the channels are not mixed with rounding."""
+        return self.permutes_pixels(g) and (self.channels is None or self.channels.is_exact(g))
+
+    def permutes_pixels(self, g: Element) -> bool:
         """Whether g permutes pixels: multiples of 90°, flips and whole shifts."""
         whole = bool(np.abs(g.linear - np.round(g.linear.real)).max() < ROUNDING)
         still = not np.abs(g.translation).max(initial=0.0) > 0
         circular = self.boundary == "circular" and bool(
             np.abs(g.translation - np.round(g.translation.real)).max() < ROUNDING
         )
-        return whole and (still or circular) and (self.channels is None or self.channels.is_exact(g))
+        return whole and (still or circular)
 
     def action_error(self, g: Element, x: Tensor) -> float:
         """How far the action by g is from a group action on this image, relative to its size; 0 where it is exact.
@@ -198,7 +202,7 @@ class Image(Representation):
         The larger of what turning forth and back changes, and (for angles other than 90°) of what lies outside the disc
         and is not turned at all.
         """
-        if self.is_exact(g):
+        if self.permutes_pixels(g):
             return 0.0
         wide = x.detach().to(working_dtype(x))
         size = float(wide.abs().square().mean().sqrt()) or 1.0
@@ -233,7 +237,7 @@ class Image(Representation):
                     g = group.element(matrix)
                 except NotInGroupError:
                     continue
-                found += [g] if self.is_exact(g) else []
+                found += [g] if self.permutes_pixels(g) else []
         return found
 
     def rows(self, x: Tensor) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from equiaudit.representations.acting import working_dtype
 def shift(x: Tensor, dim: int, amount: Tensor | float) -> Tensor:
     """x moved by ``amount`` pixels along ``dim``, around the end, as the trigonometric polynomial through its values.
 
-    Exact for what the pixels resolve: everything below the Nyquist frequency, which even sizes alone have and which
-    can only be kept by whole shifts (a real image takes its real part there).
+    Exact below the Nyquist frequency, which even sizes alone have: a real image can't carry its phase, so there the
+    nearest whole shift is taken. Shifting forth and back is then the identity, and norms are kept.
 
     Args:
         x: real or complex, in working precision.
@@ -24,7 +24,8 @@ def shift(x: Tensor, dim: int, amount: Tensor | float) -> Tensor:
     n = x.shape[dim]
     phases = torch.exp(-1j * _frequencies(x, dim) * amount)
     if n % 2 == 0:
-        phases = torch.where(_nyquist(x, dim), phases.real.to(phases.dtype), phases)
+        whole = amount.round() if isinstance(amount, Tensor) else torch.tensor(float(round(amount)), device=x.device)
+        phases = torch.where(_nyquist(x, dim), (1 - 2 * (whole % 2)).to(phases.dtype), phases)
     return _like(torch.fft.ifft(torch.fft.fft(x, dim=dim) * phases, dim=dim), x)
 
 
