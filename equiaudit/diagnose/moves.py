@@ -20,9 +20,9 @@ from equiaudit.representations.image import Image
 class Move:
     """Elements to act with (one, or one per sample), and how the activations are compared.
 
-    ``kind``: "turn" (inner products between rows must stay), "linear" (the same for groups that are not compact: any linear T_g),
-    "shift" (unchanged, or linear in the shift), "relabel" (rows in another order), "image" (pixels in another place, then
-    like a turn), "whole" (different elements for different samples: rows of one sample against each other).
+    ``kind``: "turn" (inner products between rows must stay), "linear" (any linear T_g, for groups that are not
+    compact), "shift" (unchanged, or linear in the shift), "relabel" (rows in another order), "image" (pixels in another
+    place, then like a turn), "whole" (different elements for different samples: rows of one sample against each other).
     """
 
     kind: str

@@ -88,6 +88,8 @@ def names_of(evaluator: Evaluator) -> dict[int, str]:
     for n, root in enumerate(roots):
         own = type(root).__name__ if len(roots) == 1 else f"{type(root).__name__}[{n}]"
         for name, module in root.named_modules():
+            if name and (isinstance(module, torch.fx.GraphModule) or name.rpartition(".")[2].startswith("_compiled")):
+                continue  # code that a library generated: its owner is the layer
             if name or not plain:
                 names.setdefault(id(module), name if len(roots) == 1 and name else f"{own}.{name}" if name else own)
     return names

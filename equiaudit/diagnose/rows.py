@@ -64,7 +64,9 @@ def orthogonal(values: list[Tensor], moved: list[Tensor], owners: list[Tensor] |
         h, m = as_rows(values, k), as_rows(moved, k)
         owner = None
         if owners is not None:
-            each = [o.repeat_interleave(len(as_rows([v], k)) // max(len(o), 1)) for o, v in zip(owners, values, strict=True)]
+            each = [
+                o.repeat_interleave(len(as_rows([v], k)) // max(len(o), 1)) for o, v in zip(owners, values, strict=True)
+            ]
             owner = torch.cat(each)
             if len(owner) != len(h):
                 continue
@@ -95,19 +97,23 @@ def about_an_offset(values: list[Tensor], moved: list[Tensor]) -> Fit:
 def linear(values: list[Tensor], moved: list[Tensor], twice: list[Tensor], seed: int) -> Fit | None:
     """Any linear T_g, fitted on half of the rows and judged on the other half; None where the rows do not suffice.
 
-    ``twice`` are activations for ρ(g²) x, aligned with the first entries of ``moved``: T_g must take h(ρ(g) x) there too.
+    ``twice`` are activations for ρ(g²) x, for the first entries of ``moved``: T_g must take h(ρ(g) x) there too (the
+    group law).
     """
     best: Fit | None = None
+    short = False
     for k in splits(values[0]):
         h, m = thin(as_rows(values, k), as_rows(moved, k), 2048)
         if h.shape[1] > 512 or len(h) < 8:
+            short = short or k == 1
             continue
         order = torch.randperm(len(h), generator=torch.Generator().manual_seed(seed)).to(h.device)
         train, test = order[: len(h) // 2], order[len(h) // 2 :]
         singular = torch.linalg.svdvals(h[train])
         rank = int((singular > 1e-12 * singular[0]).sum()) if float(singular[0]) > 0 else 0
         if rank + 2 > len(train):
-            continue  # with as many directions as rows every change can be explained
+            short = short or k == 1  # with as many directions as rows every change can be explained
+            continue
         t = torch.linalg.lstsq(h[train].cpu(), m[train].cpu(), rcond=1e-12, driver="gelsd").solution.to(h.device)
         error = rms(m[test] - h[test] @ t) / (rms(h[test]) or 1.0)
         if twice:
@@ -115,7 +121,8 @@ def linear(values: list[Tensor], moved: list[Tensor], twice: list[Tensor], seed:
             error = max(error, rms(there - again @ t) / (rms(again) or 1.0))
         if best is None or error < best.error:
             best = Fit(error, "a linear T_g that is not orthogonal", len(h))
-    return best
+    # Where the way of reading that comes first can't be tried, only a success of another one says something.
+    return None if short and (best is None or best.error > 1e-6) else best
 
 
 def sorted_rows_change(h: Tensor, moved: Tensor, seed: int) -> float:
