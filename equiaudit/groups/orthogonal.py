@@ -105,10 +105,10 @@ class Turning(Group):
             return self.rotation()
         if n == 2:
             return self.rotation(float(rng.uniform(-math.pi, math.pi)))
-        if n == 3:  # a uniform unit quaternion
+        if n == 3:  # a uniform unit quaternion; q and −q are one rotation
             w, *v = rng.standard_normal(4)
             length = math.hypot(*v)
-            angle = 2.0 * math.atan2(length, abs(w)) * math.copysign(1.0, w)
+            angle = 2.0 * math.atan2(length, abs(w))
             return self.rotation(*(float(angle / length * c) for c in v))
         log = rotation_logarithm(special_ortho_group.rvs(n, random_state=rng))
         return self.rotation(*(float(log[j, i]) for i, j in planes(n)))

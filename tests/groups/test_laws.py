@@ -67,6 +67,20 @@ def test_parts_cover_the_algebra(group: Group, dim: int, parts: list[str]) -> No
     assert sorted(i for part in group.parts for i in part.indices) == list(range(dim))
 
 
+@pytest.mark.parametrize("group", [SU(2), U(2)], ids=repr)
+def test_unitary_coordinates_are_angles(group: Group) -> None:
+    half = -0.5j * np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    assert np.array_equal(group.algebra[:3], half)
+
+
+@pytest.mark.parametrize(
+    ("group", "norm"), [(SO(5), 2), (Lorentz(), 2), (SL(3), 2), (Sp(3), 2), (SU(3), 0.5), (E(3), None)], ids=str
+)
+def test_frobenius_norms_are_as_documented(group: Group, norm: float | None) -> None:
+    found = np.array([np.vdot(a, a).real for a in group.algebra])
+    assert np.allclose(found, [2, 2, 2, 1, 1, 1] if norm is None else norm)
+
+
 # -- planted faults: each law fails for its own fault --------------------------------------------------------------
 
 

@@ -81,6 +81,7 @@ BAD = [
     ("SO(3).matrix()", r"the attribute matrix of a group"),
     ("SO(3).identity().matrix", r"Attribute is not allowed"),
     ("SO(3).identity().group()", r"the attribute group of an element"),
+    ("SO(2).identity().__matmul__(SO(2).identity())", r"the attribute __matmul__ of an element"),
     ("mine.exp(1.0)", r"the name mine"),
     ("(" * 500 + ")" * 500, r"is not one expression"),
 ]
