@@ -81,7 +81,7 @@ def test_a_subclass_of_ones_own_is_a_graph_too():
 
 
 def test_a_missing_attribute_is_named():
-    with pytest.raises(StructureError, match="declared 'position' not found; there are 'x', 'edge_index', 'edge_attr', 'pos'"):
+    with pytest.raises(StructureError, match="declared 'position' not found; there are 'x', 'edge_index', 'edge_attr'"):
         Symmetry(E(3), {"position": "points"}).act_on_inputs(E(3).sample(0), graph())
 
 
