@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from equiaudit.records import Audit, Check, Verdict
 
 WIDTH = 110
+INDENT = 12
+AROUND = 4
+"""Layers shown before and after the first broken one; the rest is counted."""
 _HEAD = {
     Verdict.EXACT: "{label} is equivariant under {group}: indistinguishable from rounding",
     Verdict.APPROXIMATE: "{label} is equivariant under {group} within the given tolerance, not exactly",
@@ -14,6 +19,7 @@ _HEAD = {
     Verdict.VACUOUS: "the test of {label} under {group} could not have failed",
     Verdict.INVALID: "{label} under {group}: there is no meaningful number",
 }
+_REAL = (Verdict.BROKEN, Verdict.APPROXIMATE)
 
 
 def number(value: float | None) -> str:
@@ -27,22 +33,30 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def headline(audit: Audit) -> str:
+    """The verdict in words, without its name.
+
+    >>> headline(Audit(Verdict.BROKEN, label="net", symmetry="Symmetry(SO(3), inputs='vector', outputs='vector')"))
+    'net is not equivariant under SO(3)'
+    """
+    return _HEAD[audit.verdict].format(label=audit.label or "the model", group=groups(audit))
+
+
 def render(audit: Audit) -> str:
     """The whole text of an audit: headline, numbers, element, table of checks, notes, what was not tried, cost."""
-    group = _group(audit)
-    lines = [f"{audit.verdict.value}: " + _HEAD[audit.verdict].format(label=audit.label or "the model", group=group)]
+    lines = [f"{audit.verdict.value}: {headline(audit)}"]
     if audit.reason:
-        lines += textwrap.wrap(audit.reason, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
-    lines.append("")
-    lines += _facts(audit)
-    if audit.checks:
-        lines += ["", *_table(audit.checks)]
-    if audit.layers:
-        lines += ["", *_layers(audit)]
-    for name, entries in (("note", audit.notes), ("untested", audit.untested)):
-        for entry in entries:
-            lines += textwrap.wrap(entry, WIDTH, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
-    lines += ["", *_foot(audit)]
+        lines += _wrap(audit.reason, 2)
+    parts = [
+        [line for name, text in facts(audit) for line in _entry(name, text)],
+        _checks(audit.checks),
+        _layers(audit),
+        [line for note in audit.notes for line in _entry("note", note)]
+        + [line for part in audit.untested for line in _entry("untested", part)],
+        _foot(audit),
+    ]
+    for part in parts:
+        lines += ["", *part] if part else []
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -52,66 +66,145 @@ def summary(audit: Audit) -> str:
     return f"{audit.verdict.value:<11} error {number(audit.error):>7}  floor {number(audit.floor):>7}  {audit.label}{cause}"
 
 
-def _group(audit: Audit) -> str:
+def groups(audit: Audit) -> str:
+    """The groups of an audit's symmetries, as they are written: "E(3) and Permutations()"."""
     names = [part.strip()[len("Symmetry(") :].split(", inputs=")[0] for part in audit.symmetry.split("; ") if part]
     return " and ".join(dict.fromkeys(names)) or "its symmetry"
 
 
-def _facts(audit: Audit) -> list[str]:
-    facts: list[tuple[str, str]] = []
+def facts(audit: Audit) -> list[tuple[str, str]]:
+    """Names and values: error, floor, allowed, real or not, element, place, layer, replay."""
+    real = audit.verdict in _REAL
+    found: list[tuple[str, str]] = []
     if audit.error is not None:
-        where = ""
-        if audit.worst is not None:
-            w = audit.worst
-            index = str(list(w.index)) if w.index else ""
-            where = f"   worst at {w.leaf}{index}"
-            if w.expected is not None and w.got is not None and audit.verdict in (Verdict.BROKEN, Verdict.APPROXIMATE):
-                where += f": {w.expected:.6g} expected, {w.got:.6g} found (at most {number(w.absolute)} off in this output)"
-        facts.append(("error", f"{number(audit.error)}   residual over scale{where}"))
-        facts.append(("floor", f"{number(audit.floor)}   the smallest error that could be told from rounding"))
-    allowed = []
-    if audit.tolerance is not None:
-        allowed.append(f"{number(audit.tolerance)} relative (tolerance=)")
-    if audit.atol is not None:
-        allowed.append(f"{number(audit.atol)} absolute (atol=)")
-    if audit.error is not None:
-        facts.append(("allowed", " or ".join(allowed) if allowed else "the floor; tolerance= or atol= allow more"))
-    if audit.verdict in (Verdict.BROKEN, Verdict.APPROXIMATE) and audit.error:
-        times = audit.error / audit.floor if audit.floor else float("inf")
-        facts.append(("real", f"yes, not rounding: {times:.2g} times the floor" + (f"; cause: {audit.cause}" if audit.cause else "")))
-    elif audit.cause:
-        facts.append(("cause", audit.cause))
-    if audit.worst is not None and audit.verdict in (Verdict.BROKEN, Verdict.APPROXIMATE):
-        facts.append(("element", audit.worst.element))
+        found.append(("error", f"{number(audit.error)}   residual over the scale of the output"))
+        found.append(("floor", f"{number(audit.floor)}   the smallest error that could be told from rounding"))
+        found.append(("allowed", allowed(audit)))
+    if real and audit.error:
+        times = f"{audit.error / audit.floor:.2g} times the floor" if audit.floor else "the floor is 0"
+        found.append(("real", f"yes, not rounding: {times}"))
+    if audit.cause:
+        found.append(("cause", audit.cause))
+    if audit.worst is not None and real:
+        found.append(("element", audit.worst.element))
+        found.append(("worst at", place(audit)))
     if audit.first_bad_layer:
-        facts.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))
-    if audit.replay and not audit.passed:
-        facts.append(("replay", audit.replay))
-    return [f"  {name:<10}{text}" for name, text in facts]
+        found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))
+    if not audit.passed:
+        found.append(("replay", replay(audit)))
+    return found
 
 
-def _table(checks: tuple[Check, ...]) -> list[str]:
+def allowed(audit: Audit) -> str:
+    """What a person allowed, in words."""
+    given = [f"{audit.tolerance:g} relative (tolerance=)"] if audit.tolerance is not None else []
+    given += [f"{audit.atol:g} absolute (atol=)"] if audit.atol is not None else []
+    if not given and audit.passed and (audit.cause or "").endswith("constants"):
+        return "the floor, and what the rounding of stored constants explains"
+    return " or ".join(given) or "the floor; tolerance= or atol= allow more"
+
+
+def place(audit: Audit) -> str:
+    """The entry with the largest residual, what was expected and found there, and how much in absolute terms."""
+    w = audit.worst
+    if w is None:
+        return ""
+    where = w.leaf + (str(list(w.index)) if w.index else "")
+    if w.expected is None or w.got is None:
+        return f"{where}: {number(w.absolute)} off"
+    return f"{where}: {w.expected:.6g} expected, {w.got:.6g} found; no entry is more than {number(w.absolute)} off"
+
+
+def replay(audit: Audit) -> str:
+    """A line that does the same again: what the caller of ``audit`` gave, or the call with its seed."""
+    if audit.replay:
+        return audit.replay
+    options = [
+        f"{name}={value!r}"
+        for name, value in (("tolerance", audit.tolerance), ("atol", audit.atol))
+        if value is not None
+    ]
+    options += [f"effort={audit.effort!r}"] if audit.effort != "default" else []
+    options += [f"randomness={audit.method.randomness!r}"] if audit.method.randomness != "refuse" else []
+    return f"audit({', '.join(['model', 'inputs', 'symmetry', *options, f'seed={audit.seed}'])})"
+
+
+def cost(audit: Audit) -> str:
+    """What was spent, in words."""
+    spent = ", ".join(f"{n} in {dtype}" for dtype, n in audit.cost.forwards.items()) or "0"
+    return f"forwards: {spent}; JVPs: {audit.cost.jvps}; {audit.cost.seconds:.2f} s; effort {audit.effort}; seed {audit.seed}"
+
+
+def method(audit: Audit) -> str:
+    """What the numbers were measured on, and by which derivative."""
+    derivative = f"; derivative by {audit.method.derivative}" if audit.method.derivative != "none" else ""
+    check = f" (cross-check off by {number(audit.method.cross_check)})" if audit.method.cross_check is not None else ""
+    return f"measured on {audit.method.reference}{derivative}{check}"
+
+
+def _entry(name: str, text: str) -> list[str]:
+    # Code that is broken over lines must still evaluate: outside of brackets it needs some of its own.
+    room = WIDTH - INDENT
+    if name == "element" and len(text) > room and not text.startswith("["):
+        text = f"({text})"
+    return _wrap(f"  {name:<{INDENT - 2}}{text}", INDENT, first=0)
+
+
+def _wrap(text: str, indent: int, first: int | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=" " * (indent if first is None else first),
+        subsequent_indent=" " * indent,
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _table(rows: list[tuple[str, ...]], right: Iterable[int]) -> list[str]:
+    """Columns as wide as they need, the last one wrapped."""
+    right = set(right)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    lines = []
+    for row in rows:
+        cells = [
+            f"{t:>{w}}" if i in right else f"{t:<{w}}" for i, (t, w) in enumerate(zip(row[:-1], widths, strict=True))
+        ]
+        head = "  " + "  ".join(cells) + "  "
+        body = textwrap.wrap(row[-1], max(WIDTH - len(head), 30)) or [""]
+        lines += [head + body[0], *(" " * len(head) + more for more in body[1:])]
+    return lines
+
+
+def _checks(checks: tuple[Check, ...]) -> list[str]:
+    if not checks:
+        return []
     rows = [("part", "verdict", "error", "floor", "where")]
     for c in checks:
-        rows.append((c.part, c.verdict.value, number(c.error), number(c.floor), c.leaf or c.note or ""))
-    first = max(len(r[0]) for r in rows)
-    return [f"  {r[0]:<{first}}  {r[1]:<11}  {r[2]:>8}  {r[3]:>8}  {r[4]}" for r in rows]
+        where = c.leaf or "" if c.leaf == c.note else ": ".join(t for t in (c.leaf, c.note) if t)
+        rows.append((c.part, c.verdict.value, number(c.error), number(c.floor), where))
+    return _table(rows, right=(2, 3))
 
 
 def _layers(audit: Audit) -> list[str]:
-    lines = ["  layer                                     error"]
-    for row in audit.layers:
-        error = row.get("error")
-        text = number(error) if error is not None else str(row.get("note", "unknown"))
-        mark = "  <- first" if row.get("layer") == audit.first_bad_layer else ""
-        lines.append(f"  {row.get('layer', '')!s:<40}  {text}{mark}")
-    return lines
+    if not audit.layers:
+        return []
+    names = [row.get("layer") for row in audit.layers]
+    first = names.index(audit.first_bad_layer) if audit.first_bad_layer in names else len(names)
+    low, high = max(0, first - AROUND), first + 1 + AROUND
+    rows = [("layer", "error", "floor", "")]
+    rows += [(f"… {low} before", "", "", "")] if low else []
+    rows += [_layer(row) for row in audit.layers[low:high]]
+    rows += [(f"… {len(names) - high} after", "", "", "")] if high < len(names) else []
+    return _table(rows, right=(1, 2))
+
+
+def _layer(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    verdict, note = str(row.get("verdict") or ""), str(row.get("note") or "")
+    said = ": ".join(t for t in ("" if verdict == "ok" else verdict, note) if t)
+    return str(row.get("layer", "")), number(row.get("error")), number(row.get("floor")), said
 
 
 def _foot(audit: Audit) -> list[str]:
-    spent = ", ".join(f"{n} in {dtype}" for dtype, n in audit.cost.forwards.items()) or "0"
-    derivative = f"; derivative by {audit.method.derivative}" if audit.method.derivative != "none" else ""
-    check = f" (cross-check off by {number(audit.method.cross_check)})" if audit.method.cross_check is not None else ""
-    lines = [f"  forwards: {spent}; JVPs: {audit.cost.jvps}; {audit.cost.seconds:.2f} s; effort {audit.effort}; seed {audit.seed}"]
-    lines.append(f"  measured on {audit.method.reference}{derivative}{check}")
-    return lines
+    return [f"  {cost(audit)}", f"  {method(audit)}"]

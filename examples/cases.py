@@ -1,0 +1,161 @@
+"""The cases of the demo: a model, real inputs, the symmetry that it should have, and the verdict that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from equiaudit import Symmetry
+from equiaudit.groups import SO, Cyclic, E, Permutations
+
+MOLECULES = ("CH3CH2OH", "C6H6", "CH3CONH2", "H2O")
+"""Ethanol, benzene, acetamide and water: from the G2 set that comes with ASE."""
+SEED = 0
+
+Built = tuple[Any, Any, Any]
+"""A model, its inputs, and a symmetry or several."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the demo: ``build`` gives model, inputs, symmetry; ``says`` is what the outcome means."""
+
+    label: str
+    build: Callable[[], Built]
+    expected: str
+    says: str
+    needs: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+RIGID = Symmetry(
+    E(3),
+    inputs={"positions": "points", "species": None, "batch": None},
+    outputs={"energy": "invariant", "forces": "vector"},
+    batch="batch",
+)
+RELABEL = Symmetry(
+    Permutations(),
+    inputs={"positions": "nodes", "species": "nodes", "batch": None},
+    outputs={"energy": "invariant", "forces": "nodes"},
+    batch="batch",
+)
+
+
+def load_molecules(names: tuple[str, ...] = MOLECULES) -> dict[str, torch.Tensor]:
+    """Molecules of ASE in one batch: positions in Å, atomic numbers, and which molecule each atom is in."""
+    from ase.build import molecule
+
+    found = [molecule(name) for name in names]
+    return {
+        "positions": torch.cat([torch.tensor(m.positions, dtype=torch.float32) for m in found]),
+        "species": torch.cat([torch.tensor(m.numbers) for m in found]),
+        "batch": torch.cat([torch.full((len(m),), n) for n, m in enumerate(found)]),
+    }
+
+
+def load_portrait(size: int) -> torch.Tensor:
+    """The photograph of Grace Hopper that comes with matplotlib, cut to a square: [1, 3, size, size], values in 0 to 1."""
+    import numpy as np
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image
+
+    with get_sample_data("grace_hopper.jpg") as file:
+        picture = Image.open(file).convert("RGB")
+        width = picture.width
+        square = picture.crop((0, 40, width, 40 + width)).resize((size, size))
+    return torch.tensor(np.asarray(square), dtype=torch.float32).permute(2, 0, 1)[None] / 255
+
+
+def potential(broken_layer: int | None = None) -> Built:
+    from examples.models.potential import Potential
+
+    torch.manual_seed(SEED)
+    return Potential(broken_layer=broken_layer).eval(), load_molecules(), [RIGID, RELABEL]
+
+
+def portrait(size: int) -> Built:
+    from examples.models.cnn import RotationCNN
+
+    torch.manual_seed(SEED)
+    model = RotationCNN().eval()
+    return model, load_portrait(size), Symmetry(Cyclic(4), inputs=model.in_type, outputs=model.out_type)
+
+
+def fullerene(symmetry: Symmetry) -> Built:
+    from ase.build import molecule
+
+    from examples.models.transformer import PointTransformer
+
+    torch.manual_seed(SEED)
+    points = torch.tensor(molecule("C60").positions, dtype=torch.float32)
+    return PointTransformer().eval(), points, symmetry
+
+
+def karate_club() -> Built:
+    from torch_geometric.datasets import KarateClub
+
+    from examples.models.graph import NodeScores
+
+    torch.manual_seed(SEED)
+    club = KarateClub()[0]
+    symmetry = Symmetry(Permutations(), inputs=("nodes", "edge_index"), outputs="nodes")
+    return NodeScores(club.num_features, 4).eval(), (club.x, club.edge_index), symmetry
+
+
+CASES = (
+    Case(
+        "potential",
+        potential,
+        "EXACT",
+        "energies stay, forces turn, atoms can be relabelled",
+        ("ase", "e3nn"),
+    ),
+    Case(
+        "potential, bias on vectors in layer 1",
+        lambda: potential(broken_layer=1),
+        "BROKEN",
+        "the bias is a direction fixed in the laboratory",
+        ("ase", "e3nn"),
+        {"layers": True},
+    ),
+    Case(
+        "C4 network, 65 pixels",
+        lambda: portrait(65),
+        "EXACT",
+        "stride 2 divides 64: the grid is symmetric",
+        ("escnn", "matplotlib", "PIL"),
+    ),
+    Case(
+        "C4 network, 64 pixels",
+        lambda: portrait(64),
+        "BROKEN",
+        "stride 2 does not divide 63: pixels are skipped on one side",
+        ("escnn", "matplotlib", "PIL"),
+        {"layers": True},
+    ),
+    Case(
+        "transformer, rotations",
+        lambda: fullerene(Symmetry(SO(3), inputs="points", outputs="vector")),
+        "BROKEN",
+        "nothing in it knows what a turn is: this is its size",
+        ("ase",),
+    ),
+    Case(
+        "transformer, permutations",
+        lambda: fullerene(Symmetry(Permutations(), inputs="nodes", outputs="nodes")),
+        "EXACT",
+        "attention without positional encoding does not see the order",
+        ("ase",),
+    ),
+    Case(
+        "graph network",
+        karate_club,
+        "EXACT",
+        "members of the karate club can be relabelled",
+        ("torch_geometric",),
+    ),
+)
