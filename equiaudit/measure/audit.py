@@ -18,7 +18,7 @@ from equiaudit.measure.examine import Examination, Finding, Helpers, Settled
 from equiaudit.measure.frames import carried_frames
 from equiaudit.measure.liecheck import check_slope
 from equiaudit.measure.plan import LIMITS, plan_trials
-from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype, describe_mismatch
+from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype, describe_mismatch, roundoff
 from equiaudit.measure.residual import worst_ratio
 from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_parts
 from equiaudit.measure.state import modules_of, preserved
@@ -257,7 +257,8 @@ class _Run:
     def examine(self, symmetry: Symmetry, derivative: str, per_generator: bool) -> Finding:
         """The finding for one symmetry."""
         count = symmetry.sample_count(self.inputs)
-        plan = plan_trials(symmetry.acts, self.effort, self.rng, count, pixel_elements(symmetry, self.inputs))
+        u = roundoff(self.evaluator.dtype or self.declared)
+        plan = plan_trials(symmetry.acts, self.effort, self.rng, count, pixel_elements(symmetry, self.inputs), u)
         bench = self._bench(symmetry, self.evaluator, self.x, self.y)
         helpers = Helpers(
             with_constants=lambda: self._with_constants(symmetry),
@@ -270,6 +271,7 @@ class _Run:
             atol=self.atol,
             quick=self.effort == "quick",
             mismatch=lambda: describe_mismatch(self.model, self.inputs),
+            plain_twin=lambda: make_twin([symmetry], self.inputs, self.rng, self.declared, aligned=False),
             progress=self.say,
         )
         examination = Examination(bench, plan, helpers)

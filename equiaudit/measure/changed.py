@@ -11,8 +11,8 @@ from equiaudit.measure.precision import copy_model, is_inexact, roundoff
 from equiaudit.measure.state import modules_of
 
 
-def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 16.0) -> Any:
-    """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 16·u·ξ.
+def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 32.0) -> Any:
+    """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 32·u·ξ.
 
     The factor is keyed by the absolute value, so that numbers which belong together (±c in a Clebsch-Gordan table) stay
     together. Short dyadic numbers (0, ½, 3, …) are exact in every precision and stay.

@@ -61,6 +61,7 @@ class Helpers:
     atol: float | None
     quick: bool
     mismatch: Callable[[], str | None]
+    plain_twin: Callable[[], Any]
     progress: Callable[[str], None]
 
 
@@ -138,6 +139,7 @@ class Examination:
             if all(bool(torch.isfinite(leaf.value).all()) for leaf in twin.leaves):
                 other = {leaf.path: leaf.value for leaf in twin.leaves}
             else:
+                self.blame_alignment()
                 del self.bench.inputs["x1"]
                 self.found.notes.append("the output is not finite near the given input (5 % jitter), so only that input was tried")
         self.scales = [Scale.of(leaf, other.get(leaf.path)) for leaf in base.leaves]
@@ -146,8 +148,42 @@ class Examination:
         for n, (leaf, scale) in enumerate(zip(base.leaves, self.scales, strict=True)):
             if not float(scale.sensitivity.max() if scale.sensitivity.numel() else 0.0) > 0:
                 self.vacuous[n] = _stillness(leaf.value)
+        if self.vacuous:
+            self.look_at_moved()
         if len(self.vacuous) == len(base.leaves):
             raise Settled(Verdict.VACUOUS, self._vacuous_sentence())
+
+    def blame_alignment(self) -> None:
+        """INVALID where the twin's axis-aligned nodes alone make the output non-finite."""
+        plain = self.helpers.plain_twin()
+        if plain is None:
+            return
+        there = checked_leaves(self.bench.symmetry, self.bench.evaluator(plain))
+        if all(bool(torch.isfinite(leaf.value).all()) for leaf in there):
+            raise Settled(
+                Verdict.INVALID,
+                "f(x) is not finite where an edge lies exactly along a lab axis, and finite in other poses: "
+                "a division or a square root fails at a pole",
+                "not finite",
+            )
+
+    def look_at_moved(self) -> None:
+        """A leaf that jitter leaves alone but an element moves (a sign of handedness, a class map) is not vacuous."""
+        trial = self.available(self.plan.trials[0]) if self.plan.trials else None
+        if trial is None or trial.between:
+            return
+        base = self.bench.base(trial.base)
+        moved = self.bench.evaluator(self.bench.symmetry.act_on_inputs(self.bench.placed(trial), base.inputs))
+        there = {leaf.path: leaf.value for leaf in checked_leaves(self.bench.symmetry, moved)}
+        for n, leaf in enumerate(base.leaves):
+            other = there.get(leaf.path)
+            if n not in self.vacuous or other is None or other.shape != leaf.value.shape:
+                continue
+            apart = leaf.norms(other - leaf.value)
+            if rms(apart) > 1e-6 * (rms(leaf.value) or 1.0):
+                del self.vacuous[n]
+                size = leaf.norms(leaf.value)
+                self.scales[n] = Scale(apart, size, torch.full_like(size, rms(size) or rms(apart)))
 
     def must_be_finite(self, found: Any, what: str, element: str = "") -> None:
         """INVALID where an output is NaN or infinite."""
@@ -304,7 +340,8 @@ class Examination:
             noise = noise + median(noise) + unit * scale.size
             if noise.shape != scale.sensitivity.shape or n in self.vacuous or not noise.numel():
                 continue
-            if bool((scale.sensitivity <= self.rules.amplified * noise).all()):
+            hopeless = self.rules.safety * rms(noise) > scale.typical  # nothing smaller than the output could be seen
+            if hopeless or bool((scale.sensitivity <= self.rules.amplified * noise).all()):
                 exact = _stillness(leaf.value)
                 self.vacuous[n] = exact if "zero" in exact else (
                     "does not depend on the input beyond rounding"
@@ -490,8 +527,7 @@ class Examination:
         for n, (leaf, residual) in enumerate(zip(base.leaves, outcome.residuals, strict=True)):
             size = leaf.norms(leaf.value)
             noise = (self._noise(n, size) if self.noise is not None else 2.0**-53 * size) * coarser
-            middle = float(noise.median()) if noise.numel() else 0.0
-            floor = 64 * (noise + middle + roundoff(self.helpers.declared) * (size + (float(size.median()) if size.numel() else 0.0)))
+            floor = 64 * (noise + rms(noise) + roundoff(self.helpers.declared) * (size + median(size)))
             judgement = judge(leaf, scales[n], residual, floor, outcome)
             if not judgement.within and n not in self.vacuous:
                 failed.append(judgement)
@@ -531,7 +567,7 @@ class Examination:
         self._leaf_results(every)
         moves = [rms(s.sensitivity) / (rms(s.size) or 1.0) for n, s in enumerate(self.scales) if n not in self.vacuous]
         found.sensitivity = max(moves, default=None)
-        if self.constants:
+        if self.constants and found.verdict is Verdict.EXACT:
             kind = str(self.helpers.declared).removeprefix("torch.")
             found.cause = f"{kind} constants"
             found.notes.append(f"exact to {kind}: what remains ({found.error:.1e}) is the rounding of stored constants")

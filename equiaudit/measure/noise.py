@@ -36,10 +36,20 @@ _EXACT = frozenset(
 )
 
 
+# Contractions: cancellation inside one kernel leaves errors of the size of its terms, not of its result.
+_CONTRACTIONS = frozenset(
+    """
+    mm addmm bmm baddbmm mv addmv dot vdot linear convolution convolution_backward _convolution conv1d conv2d conv3d
+    mkldnn_convolution cudnn_convolution _scaled_dot_product_attention_math _fft_c2c _fft_r2c _fft_c2r matmul addbmm einsum
+    """.split()
+)
+
+
 class NoiseMode(TorchDispatchMode):
     """While active, the result of every inexact operation is multiplied by 1 + k·u·ξ, ξ uniform in [−1, 1].
 
-    u is the unit roundoff of the coarsest floating dtype in the operation, at most that of ``declared``: what a model
+    After a contraction (matrix product, convolution) the noise is relative to the RMS along the last dimension where
+    that is larger than the entry. u is the unit roundoff of the coarsest floating dtype in the operation, at most that of ``declared``: what a model
     computes more coarsely than it declares counts as error, not as rounding. Sees scripted graphs and gradients that are
     taken inside a forward; can't see numpy, or inside one kernel.
 
@@ -62,7 +72,8 @@ class NoiseMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func._schema.name.partition("::")[2] in _EXACT or func.is_view:
+        name = func._schema.name.partition("::")[2]
+        if name in _EXACT or func.is_view:
             return out
         results = [out] if isinstance(out, Tensor) else [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         inexact = [t for t in results if t.is_floating_point() or t.is_complex()]
@@ -71,18 +82,23 @@ class NoiseMode(TorchDispatchMode):
         seen = [t.dtype for t in (*tree_leaves((args, kwargs)), *inexact) if isinstance(t, Tensor)]
         u = max(roundoff(real_dtype(d)) for d in seen if d.is_floating_point or d.is_complex)
         for t in inexact:
-            self.shake(t, self.amplitude * min(u, self.limit))
+            self.shake(t, self.amplitude * min(u, self.limit), name in _CONTRACTIONS)
         return out
 
-    def shake(self, t: Tensor, size: float) -> None:
-        """t ← t·(1 + size·ξ) in place."""
+    def shake(self, t: Tensor, size: float, contracted: bool = False) -> None:
+        """t ← t·(1 + size·ξ) in place; for contractions t + size·ξ·max(|t|, rms(t))."""
         if not t.numel() or t.layout != torch.strided or t._is_zerotensor():
             return  # forward mode makes zeros without storage
         if any(s == 0 for s, n in zip(t.stride(), t.shape, strict=True) if n > 1):
             return  # an expanded result shares memory with itself
         if t.is_complex():
             t = torch.view_as_real(t)
-        t.addcmul_(t, self._draw(t), value=size)
+        if contracted and t.dim():
+            # the images and channels of a convolution share their rounding errors; so do the columns of a product
+            typical = t.square().mean(-1, keepdim=True).sqrt_()
+            t.addcmul_(torch.maximum(t.abs(), typical), self._draw(t), value=size)
+        else:
+            t.addcmul_(t, self._draw(t), value=size)
 
     def _draw(self, t: Tensor) -> Tensor:
         key = (t.device, t.dtype)

@@ -38,13 +38,18 @@ class Plan:
 
 
 def plan_trials(
-    group: Group, effort: str, rng: np.random.Generator, count: int, exact: Sequence[Element] | None = None
+    group: Group,
+    effort: str,
+    rng: np.random.Generator,
+    count: int,
+    exact: Sequence[Element] | None = None,
+    roundoff: float = 2.0**-53,
 ) -> Plan:
     """The trials for a group: few composed elements that together cover every part and component.
 
     ``count`` elements are drawn for each trial (one per sample). "x0" is the caller's input, "x1" its twin. ``exact`` are the
     elements that only permute pixels, where a continuous group acts on images: they decide, and one element between
-    pixels is tried besides.
+    pixels is tried besides. ``roundoff`` bounds how large a shift can be tried in that precision.
     """
     if effort not in LIMITS:
         raise ValueError(f"effort must be one of {', '.join(map(repr, LIMITS))}, got {effort!r}")
@@ -54,7 +59,8 @@ def plan_trials(
         return _finite(group, effort, rng, count)
     if exact is not None:
         return _images(group, effort, rng, count, list(exact))
-    return _continuous(group, effort, rng, count)
+    large = LARGE[effort] if roundoff < 1e-12 else roundoff**-0.2
+    return _continuous(group, effort, rng, count, large)
 
 
 def _images(group: Group, effort: str, rng: np.random.Generator, count: int, exact: list[Element]) -> Plan:
@@ -114,7 +120,7 @@ def _finite(group: Group, effort: str, rng: np.random.Generator, count: int) -> 
     return Plan(tuple(trials), extent)
 
 
-def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int) -> Plan:
+def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int, large: float) -> Plan:
     parts = tuple(p.name for p in group.parts)
     components = group.components()
     mirrored = components[1:] or components
@@ -130,7 +136,7 @@ def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int)
     for n in range(2, len(mirrored)):  # every component at least once
         trials.append(composed("random element", "x1", n))
     if effort != "quick" or components[1:]:
-        trials.append(_large(group, rng, count, effort, parts))
+        trials.append(_large(group, rng, count, large, parts))
     poses = group.special_elements()
     if effort != "quick":
         trials += _poses(group, poses, effort, count, parts)
@@ -141,13 +147,13 @@ def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int)
     return Plan(tuple(trials), extent)
 
 
-def _large(group: Group, rng: np.random.Generator, count: int, effort: str, parts: tuple[str, ...]) -> Trial:
+def _large(group: Group, rng: np.random.Generator, count: int, large: float, parts: tuple[str, ...]) -> Trial:
     elements = []
     for _ in range(count):
         g = in_component(group, group.sample(rng), group.identity())
         if group.affine:
             shift = rng.standard_normal(group.space_dim)
-            shift *= LARGE[effort] / np.linalg.norm(shift)
+            shift *= large / np.linalg.norm(shift)
             g = group.translation(*(shift - g.translation)) @ g
         elements.append(g)
     # On the caller's own input: a large shift also shakes ties there, which one random element may miss.

@@ -99,7 +99,14 @@ def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
     Raises:
         CopyFailed: the model can't be copied.
     """
-    memo: dict[int, Any] = {}
+    # deepcopy refuses tensors that are results (filters that escnn expands for eval, stashed activations): copied here
+    memo: dict[int, Any] = {
+        id(t): t.detach().clone()
+        for root in modules_of(model)
+        for module in root.modules()
+        for t in (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        if isinstance(t, Tensor) and t.grad_fn is not None
+    }
     try:
         out = _copy_callable(_unwrapped(model), memo)
     except Exception as problem:  # whatever a model's __deepcopy__ raises

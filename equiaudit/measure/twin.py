@@ -18,11 +18,13 @@ JITTER = 0.05
 """Size of the jitter, relative to the RMS of the leaf (positions: to the RMS radius)."""
 
 
-def make_twin(symmetries: list[Symmetry], inputs: Any, rng: np.random.Generator, dtype: torch.dtype) -> Any | None:
+def make_twin(
+    symmetries: list[Symmetry], inputs: Any, rng: np.random.Generator, dtype: torch.dtype, *, aligned: bool = True
+) -> Any | None:
     """The inputs with every declared floating-point leaf jittered by 5 %; None where nothing can be moved.
 
     Points get three pairs of nodes placed exactly along the lab axes, on both sides of the centroid, which stays where it is:
-    faults in gimbal poses and in axis-aligned edges show there. Where no declared leaf is floating-point, undeclared ones
+    faults in gimbal poses and in axis-aligned edges show there (unless ``aligned`` is False). Where no declared leaf is floating-point, undeclared ones
     move, then integers are drawn anew from the values that are there. Values are representable in ``dtype``.
     """
     declared: dict[Path, Representation] = {}
@@ -45,7 +47,7 @@ def make_twin(symmetries: list[Symmetry], inputs: Any, rng: np.random.Generator,
         nonlocal moved
         if path not in chosen or not is_inexact(value) or not value.numel():
             return value
-        new = jitter(value, declared.get(path), rng, dtype)
+        new = jitter(value, declared.get(path), rng, dtype, aligned)
         moved = moved or not torch.equal(new, value)
         return new
 
@@ -71,7 +73,9 @@ def _paths(inputs: Any, many: bool) -> list[tuple[Path, Any]]:
     return list(leaves(inputs))
 
 
-def jitter(value: Tensor, rep: Representation | None, rng: np.random.Generator, dtype: torch.dtype) -> Tensor:
+def jitter(
+    value: Tensor, rep: Representation | None, rng: np.random.Generator, dtype: torch.dtype, aligned: bool = True
+) -> Tensor:
     """One leaf moved by 5 % of its size; scalars relatively, so that zeros and signs stay."""
     wide = value.detach().cpu().to(torch.complex128 if value.is_complex() else torch.float64)
     xi = torch.from_numpy(np.asarray(rng.standard_normal(wide.shape)))
@@ -88,9 +92,9 @@ def jitter(value: Tensor, rep: Representation | None, rng: np.random.Generator, 
         radius = float((flat - centre).square().sum(-1).mean().sqrt())
         radius = radius if radius > 1e-12 * (1 + float(centre.norm())) else 1.0
         new = points + JITTER * radius / points.shape[-1] ** 0.5 * xi.movedim(rep.axis, -1)
-        if points.dim() == 2:
+        if points.dim() == 2 and aligned:
             new = along_axes(new, dtype)
-        elif points.dim() == 3:
+        elif points.dim() == 3 and aligned:
             new = torch.stack([along_axes(sample, dtype) for sample in new])
         new = new.movedim(-1, rep.axis)
     else:
@@ -108,13 +112,13 @@ def representable(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def along_axes(points: Tensor, dtype: torch.dtype) -> Tensor:
-    """Up to d pairs of nodes on opposite sides of the centroid, exactly along the lab axes; the centroid is kept.
+    """Up to d pairs of nodes on opposite sides of the centroid, exactly along the lab axes, the last axis first.
 
-    The coordinates lie on a dyadic grid, so that the mean is exact and edge and centre vectors have true zeros.
+    The centroid is kept. The coordinates lie on a dyadic grid, so that the mean is exact and edge and centre vectors have true zeros.
     """
     n, d = points.shape
-    pairs = min(d, (n - 1) // 2)
-    if pairs < 1 or n < 3 or d > 4:
+    pairs = min(d, (n - d) // 2)  # d nodes stay free: fewer would make the whole twin flat
+    if pairs < 1 or d > 4:
         return points
     centre = points.mean(0)
     radius = float((points - centre).square().sum(-1).mean().sqrt()) or 1.0
@@ -126,7 +130,7 @@ def along_axes(points: Tensor, dtype: torch.dtype) -> Tensor:
         for node, sign in ((2 * k, 1.0), (2 * k + 1, -1.0)):
             size = max(float(length[node]), 0.5 * radius) * (1.0 + 0.07 * k)
             offset[node] = 0.0
-            offset[node, k] = sign * round(size / grid) * grid
+            offset[node, d - 1 - k] = sign * round(size / grid) * grid
     rest = n - 2 * pairs
     spread = -offset.sum(0) / grid
     share = torch.div(spread, rest, rounding_mode="floor")
