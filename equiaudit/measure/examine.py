@@ -75,6 +75,7 @@ class Examination:
         self.judged: list[tuple[Outcome, list[Judgement]]] = []
         self.last_floor: list[Tensor] = []
         self.blurred = False
+        self.pole = False
         self.noise: list[Tensor] | None = None
         self.constants = False
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
@@ -108,6 +109,13 @@ class Examination:
                 break
         self.find_vacuous()
         failed = failed or self.find_jump() or self.find_tie()
+        if failed is None and self.pole:
+            raise Settled(
+                Verdict.INVALID,
+                "f(x) is not finite where an edge lies exactly along a lab axis, and finite in other poses: "
+                "a division or a square root fails at a pole",
+                "not finite",
+            )
         if failed is not None:
             self.explain_failure(*failed)
         else:
@@ -135,11 +143,10 @@ class Examination:
         self.must_be_finite(base.leaves, "f(x)")
         other: dict[Any, Tensor] = {}
         if "x1" in self.bench.inputs:
-            twin = self.bench.base("x1")
-            if all(bool(torch.isfinite(leaf.value).all()) for leaf in twin.leaves):
-                other = {leaf.path: leaf.value for leaf in twin.leaves}
+            finite = all(bool(torch.isfinite(leaf.value).all()) for leaf in self.bench.base("x1").leaves)
+            if finite or self.without_alignment():
+                other = {leaf.path: leaf.value for leaf in self.bench.base("x1").leaves}
             else:
-                self.blame_alignment()
                 del self.bench.inputs["x1"]
                 self.found.notes.append("the output is not finite near the given input (5 % jitter), so only that input was tried")
         self.scales = [Scale.of(leaf, other.get(leaf.path)) for leaf in base.leaves]
@@ -153,19 +160,18 @@ class Examination:
         if len(self.vacuous) == len(base.leaves):
             raise Settled(Verdict.VACUOUS, self._vacuous_sentence())
 
-    def blame_alignment(self) -> None:
-        """INVALID where the twin's axis-aligned nodes alone make the output non-finite."""
+    def without_alignment(self) -> bool:
+        """Take a twin without axis-aligned nodes where those alone make the output non-finite; INVALID then, unless worse is found."""
         plain = self.helpers.plain_twin()
         if plain is None:
-            return
-        there = checked_leaves(self.bench.symmetry, self.bench.evaluator(plain))
-        if all(bool(torch.isfinite(leaf.value).all()) for leaf in there):
-            raise Settled(
-                Verdict.INVALID,
-                "f(x) is not finite where an edge lies exactly along a lab axis, and finite in other poses: "
-                "a division or a square root fails at a pole",
-                "not finite",
-            )
+            return False
+        for bench in (self.bench, self.helpers.own):
+            if bench is not None:
+                bench.inputs["x1"] = bench.evaluator.cast(plain)
+                bench.outputs.pop("x1", None)
+                bench.bases.pop("x1", None)
+        self.pole = all(bool(torch.isfinite(leaf.value).all()) for leaf in self.bench.base("x1").leaves)
+        return self.pole
 
     def look_at_moved(self) -> None:
         """A leaf that jitter leaves alone but an element moves (a sign of handedness, a class map) is not vacuous."""
@@ -259,8 +265,6 @@ class Examination:
                 continue
             if all(j.within for j in live) or max(j.excess for j in live) > 1e4:
                 break
-        if self.noise is None:
-            self.noise = floor.noise
         return outcome, rows
 
     def _noise(self, n: int, like: Tensor) -> Tensor:

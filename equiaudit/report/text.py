@@ -63,7 +63,8 @@ def render(audit: Audit) -> str:
 def summary(audit: Audit) -> str:
     """One line: verdict, error, floor, label."""
     cause = f" ({audit.cause})" if audit.cause else ""
-    return f"{audit.verdict.value:<11} error {number(audit.error):>7}  floor {number(audit.floor):>7}  {audit.label}{cause}"
+    numbers = f"error {number(audit.error):>7}  floor {number(audit.floor):>7}"
+    return f"{audit.verdict.value:<11} {numbers}  {audit.label}{cause}"
 
 
 def groups(audit: Audit) -> str:
@@ -132,7 +133,8 @@ def replay(audit: Audit) -> str:
 def cost(audit: Audit) -> str:
     """What was spent, in words."""
     spent = ", ".join(f"{n} in {dtype}" for dtype, n in audit.cost.forwards.items()) or "0"
-    return f"forwards: {spent}; JVPs: {audit.cost.jvps}; {audit.cost.seconds:.2f} s; effort {audit.effort}; seed {audit.seed}"
+    work = f"forwards: {spent}; JVPs: {audit.cost.jvps}; {audit.cost.seconds:.2f} s"
+    return f"{work}; effort {audit.effort}; seed {audit.seed}"
 
 
 def method(audit: Audit) -> str:
