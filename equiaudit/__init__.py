@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         assert_equivariant,
         assert_invariant,
     )
+    from equiaudit.diagnose.localize import localize
     from equiaudit.measure.audit import audit
     from equiaudit.measure.lie import lie_derivative
+    from equiaudit.measure.replay import replay
     from equiaudit.measure.residual import equivariance_error
     from equiaudit.records import Audit, Check, Verdict
     from equiaudit.representations import Irreps, Representation
@@ -43,9 +45,11 @@ _HOME = {
     "audit": "measure.audit",
     "equivariance_error": "measure.residual",
     "lie_derivative": "measure.lie",
+    "localize": "diagnose.localize",
+    "replay": "measure.replay",
 }
 _SUBPACKAGES = ("groups", "representations")
-__all__ = [*_HOME, *_SUBPACKAGES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOME, *_SUBPACKAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,8 @@ class Worst:
     """The single worst place: which element, which output leaf, which entry.
 
     ``element`` is code that evaluates with ``equiaudit.groups.parse``; ``index`` points into the leaf;
-    ``expected`` is f(x) there and ``got`` is ρ_out(g)⁻¹ f(ρ_in(g) x), both rows as tuples.
+    ``expected`` is f(x) there and ``got`` is ρ_out(g)⁻¹ f(ρ_in(g) x). ``on`` is "given" for the caller's input or "twin" for
+    its jittered copy; ``symmetry`` counts the symmetries of the audit.
     """
 
     element: str
@@ -53,6 +54,8 @@ class Worst:
     relative: float
     expected: float | None = None
     got: float | None = None
+    on: str = "given"
+    symmetry: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Method:
     floor: str = "none"
     randomness: str = "refuse"
     action: str = ""
+    parameters: str = "as given"
 
 
 @dataclass(frozen=True)

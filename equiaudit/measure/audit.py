@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_
 from equiaudit.measure.state import modules_of, preserved
 from equiaudit.measure.twin import make_twin
 from equiaudit.records import Audit, Cost, Method, Verdict
+from equiaudit.report.lines import pytest_line, python_line
 from equiaudit.symmetry import Symmetry
 
 _RANK = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
@@ -110,7 +112,10 @@ def audit(
             found.notes += run.frame_notes(found, symmetries[findings.index(found)] if found in findings else symmetries[0])
         spent = run.spent
         table, first_bad = run.localised(symmetries, found) if layers else ((), None)
-    return Audit(
+    if found.worst is not None:
+        number = next((n for n, f in enumerate(findings) if f.worst is found.worst), 0)
+        found.worst = dataclasses.replace(found.worst, symmetry=number)
+    result = Audit(
         verdict=found.verdict,
         cause=found.cause,
         reason=found.reason,
@@ -134,6 +139,15 @@ def audit(
         symmetry="; ".join(map(repr, symmetries)),
         environment=environment,
     )
+    return result if result.passed else dataclasses.replace(result, replay=_replay_line(result, forward, reference))
+
+
+def _replay_line(result: Audit, forward: Any, reference: Any) -> str:
+    nodeid = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    if nodeid:
+        return pytest_line(result, nodeid)
+    own = reference is not False and not isinstance(reference, str)
+    return python_line(result, ("forward",) * (forward is not None) + ("reference",) * own)
 
 
 def as_symmetries(model: Any, symmetry: Any) -> list[Symmetry]:
@@ -251,6 +265,7 @@ class _Run:
         except CopyFailed:  # in place then: everything is put back at the end
             randomise_(self.model, names, self.seed)
         self.notes.append("trainable parameters were given generic values (perturb=True)")
+        self.method = dataclasses.replace(self.method, parameters="generic")
 
     # -- one symmetry -------------------------------------------------------------------------------------------------
 
@@ -260,20 +275,7 @@ class _Run:
         u = roundoff(self.evaluator.dtype or self.declared)
         plan = plan_trials(symmetry.acts, self.effort, self.rng, count, pixel_elements(symmetry, self.inputs), u)
         bench = self._bench(symmetry, self.evaluator, self.x, self.y)
-        helpers = Helpers(
-            with_constants=lambda: self._with_constants(symmetry),
-            with_parameters=lambda: self._with_parameters(symmetry),
-            own=self._own(symmetry),
-            declared=self.declared,
-            rng=self.rng,
-            count=count,
-            tolerance=self.tolerance,
-            atol=self.atol,
-            quick=self.effort == "quick",
-            mismatch=lambda: describe_mismatch(self.model, self.inputs),
-            plain_twin=lambda: make_twin([symmetry], self.inputs, self.rng, self.declared, aligned=False),
-            progress=self.say,
-        )
+        helpers = self.helpers(symmetry, count)
         examination = Examination(bench, plan, helpers)
         found = examination.run()
         found.untested += untested_parts(symmetry, self.inputs, plan)
@@ -289,6 +291,23 @@ class _Run:
             prefix = repr(symmetry.acts)
             found.checks = [dataclasses.replace(c, part=c.part if prefix in c.part else f"{prefix}: {c.part}") for c in found.checks]
         return found
+
+    def helpers(self, symmetry: Symmetry, count: int) -> Helpers:
+        """What an examination of this symmetry borrows."""
+        return Helpers(
+            with_constants=lambda: self._with_constants(symmetry),
+            with_parameters=lambda: self._with_parameters(symmetry),
+            own=self._own(symmetry),
+            declared=self.declared,
+            rng=self.rng,
+            count=count,
+            tolerance=self.tolerance,
+            atol=self.atol,
+            quick=self.effort == "quick",
+            mismatch=lambda: describe_mismatch(self.model, self.inputs),
+            plain_twin=lambda: make_twin([symmetry], self.inputs, self.rng, self.declared, aligned=False),
+            progress=self.say,
+        )
 
     def _bench(self, symmetry: Symmetry, evaluator: Evaluator, x: dict[str, Any], y: dict[str, Any]) -> Bench:
         return Bench(evaluator, symmetry, x, y, self.declared, self.seed)

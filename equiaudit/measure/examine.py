@@ -598,7 +598,8 @@ class Examination:
         real = not value.is_complex()
         expected = float(value) if real else float(value.abs())
         got = float(value + apart) if real else float((value + apart).abs())
-        return Worst(code, j.leaf.name, j.index, j.absolute, j.error, expected, got)
+        on = "twin" if j.outcome.trial.base == "x1" else "given"
+        return Worst(code, j.leaf.name, j.index, j.absolute, j.error, expected, got, on)
 
     def _rows(self) -> list[Check]:
         rows = []

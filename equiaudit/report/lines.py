@@ -1,0 +1,78 @@
+"""One line that replays a failed audit: for a shell, for pytest, for Python. Standard library only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equiaudit.records import Audit
+
+
+def replay_options(audit: Audit) -> dict[str, Any]:
+    """The keywords with which ``equiaudit.replay`` gives the worst number of this audit again, where no default does."""
+    found: dict[str, Any] = {}
+    worst = audit.worst
+    if worst is not None and worst.on != "given":
+        found["on"] = worst.on
+    if worst is not None and worst.symmetry:
+        found["which"] = worst.symmetry
+    if audit.method.parameters == "generic":
+        found["perturb"] = True
+    elif audit.cause == "hidden by parameter":
+        found["perturb"] = "hiding"
+    if audit.cause == "low precision" or audit.method.reference == "the model at its own precision":
+        found["reference"] = False
+    if audit.method.randomness != "refuse":
+        found["randomness"] = audit.method.randomness
+    for name in ("tolerance", "atol"):
+        if getattr(audit, name) is not None:
+            found[name] = getattr(audit, name)
+    return {**found, "seed": audit.seed}
+
+
+def python_line(audit: Audit, given: tuple[str, ...] = ()) -> str:
+    """``equiaudit.replay(model, inputs, symmetry, "…", seed=0)``; where there is no element the audit itself.
+
+    ``given``: names of further arguments that the caller must pass again, such as "forward".
+    """
+    options = replay_options(audit)
+    words = [f"{name}={name}" for name in given if name not in options]
+    if audit.worst is None:
+        options.pop("reference", None) if "reference" in given else None
+        if audit.effort != "default":
+            words.append(f"effort={audit.effort!r}")
+        words += [f"{k}={v!r}" for k, v in options.items() if k not in ("on", "which")]
+        return f"equiaudit.audit({', '.join(['model', 'inputs', 'symmetry', *words])})"
+    words += [f"{k}={v!r}" for k, v in options.items()]
+    return f"equiaudit.replay({', '.join(['model', 'inputs', 'symmetry', quote(audit.worst.element), *words])})"
+
+
+def pytest_line(audit: Audit, nodeid: str) -> str:
+    """``pytest "tests/test_x.py::test_y"``, with the seed and the element as a comment."""
+    element = f", element {audit.worst.element}" if audit.worst is not None else ""
+    return f'pytest "{nodeid}"  # seed {audit.seed}{element}'
+
+
+def command_line(audit: Audit, factory: str, case: str | None = None) -> str:
+    """``equiaudit replay module:factory --element "…" --seed 0``."""
+    options = replay_options(audit)
+    words = ["equiaudit", "replay" if audit.worst is not None else "audit", factory]
+    words += ["--case", quote(case)] if case is not None else []
+    if audit.worst is not None:
+        words += ["--element", quote(audit.worst.element)]
+        words += ["--on", options["on"]] if "on" in options else []
+        words += ["--symmetry", str(options["which"])] if "which" in options else []
+    elif audit.effort != "default":
+        words += ["--effort", audit.effort]
+    perturb = options.get("perturb")
+    if perturb:
+        words.append("--perturb" if perturb is True else "--perturb-hiding")
+    words += ["--own-precision"] if options.get("reference") is False else []
+    words += ["--randomness", options["randomness"]] if "randomness" in options else []
+    for name in ("tolerance", "atol"):
+        words += [f"--{name}", repr(options[name])] if name in options else []
+    return " ".join([*words, "--seed", str(audit.seed)])
+
+
+def quote(text: str) -> str:
+    """Double quotes, which hold the single quotes of element codes in a shell and in Python."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
