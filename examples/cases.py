@@ -58,7 +58,7 @@ def load_molecules(names: tuple[str, ...] = MOLECULES) -> dict[str, torch.Tensor
 
 
 def load_portrait(size: int) -> torch.Tensor:
-    """The photograph of Grace Hopper that comes with matplotlib, cut to a square: [1, 3, size, size], values in 0 to 1."""
+    """Grace Hopper, the photograph that comes with matplotlib, as a square: [1, 3, size, size], values in 0 to 1."""
     import numpy as np
     from matplotlib.cbook import get_sample_data
     from PIL import Image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,63 @@ from equiaudit.records import SCHEMA_VERSION, Audit
 
 
 @dataclass(frozen=True)
-class Report:
-    """Several audits with where and when they ran; ``nodeids`` name the tests that they come from, or None."""
+class Record:
+    """One audit and where it came from: ``nodeid`` of a test, or ``factory`` and ``case`` of the command line."""
 
-    audits: tuple[Audit, ...]
-    nodeids: tuple[str | None, ...] = ()
+    audit: Audit
+    nodeid: str | None = None
+    factory: str | None = None
+    case: str | None = None
+
+    @property
+    def origin(self) -> str | None:
+        """Where it came from, for a person."""
+        return self.nodeid or " ".join(t for t in (self.factory, self.case) if t) or None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The audit's own entries after those that say where it came from; ``nodeid`` is always there."""
+        names = {k: v for k, v in (("factory", self.factory), ("case", self.case)) if v is not None}
+        return {"nodeid": self.nodeid, **names, **self.audit.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """The record that ``to_dict`` wrote."""
+        rest = dict(data)
+        names = {k: rest.pop(k, None) for k in ("nodeid", "factory", "case")}
+        return cls(Audit.from_dict(rest), **names)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Several records, with when they were written and by which version; ``environment`` is what all audits share."""
+
+    records: tuple[Record, ...]
     created: str = ""
     equiaudit_version: str = __version__
-    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def audits(self) -> tuple[Audit, ...]:
+        """The audits alone."""
+        return tuple(r.audit for r in self.records)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The entries that are the same in all environments."""
+        every = [a.environment for a in self.audits]
+        return {k: v for k, v in every[0].items() if all(k in e and e[k] == v for e in every)} if every else {}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: ``schema_version``, ``equiaudit_version``, ``created``, ``environment``, ``records``."""
-        nodeids = self.nodeids or (None,) * len(self.audits)
         return {
             "schema_version": SCHEMA_VERSION,
             "equiaudit_version": self.equiaudit_version,
             "created": self.created,
-            "environment": dict(self.environment),
-            "records": [{"nodeid": n, **a.to_dict()} for n, a in zip(nodeids, self.audits, strict=True)],
+            "environment": self.environment,
+            "records": [r.to_dict() for r in self.records],
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+    def from_dict(cls, data: Any) -> Report:
         """The report that ``to_dict`` wrote.
 
         Raises:
@@ -45,48 +80,41 @@ class Report:
             raise ValueError("expected an equiaudit report: a JSON object with 'schema_version' and 'records'")
         if data["schema_version"] != SCHEMA_VERSION:
             raise ValueError(
-                f"this report has schema version {data['schema_version']}, and equiaudit {__version__} reads "
-                f"{SCHEMA_VERSION}: it was written by equiaudit {data.get('equiaudit_version', 'unknown')}; use that one"
+                f"expected schema version {SCHEMA_VERSION}, got {data['schema_version']}: the report was written by "
+                f"equiaudit {data.get('equiaudit_version', 'unknown')}, this is {__version__}; read it with the former"
             )
-        records = [dict(r) for r in data["records"]]
-        nodeids = tuple(r.pop("nodeid", None) for r in records)
-        return cls(
-            tuple(Audit.from_dict(r) for r in records),
-            nodeids,
-            data.get("created", ""),
-            data.get("equiaudit_version", ""),
-            data.get("environment", {}),
-        )
+        records = tuple(Record.from_dict(r) for r in data["records"])
+        return cls(records, data.get("created", ""), data.get("equiaudit_version", ""))
 
 
-def make_report(audits: Sequence[Audit], nodeids: Sequence[str | None] | None = None) -> Report:
-    """A report of these audits, created now; its environment is what all of them share.
+def make_report(found: Report | Sequence[Audit | Record]) -> Report:
+    """A report of audits (or records of them), created now; a report stays as it is.
 
     >>> from equiaudit import Audit, Verdict
-    >>> report = make_report([Audit(Verdict.EXACT, label="net", environment={"torch": "2.13", "seed": 1})])
-    >>> report.environment["torch"], report.to_dict()["records"][0]["verdict"]
-    ('2.13', 'EXACT')
+    >>> report = make_report([Audit(Verdict.EXACT, label="net", environment={"torch": "2.13"})])
+    >>> report.environment, report.to_dict()["records"][0]["verdict"]
+    ({'torch': '2.13'}, 'EXACT')
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(tuple(audits), tuple(nodeids or (None,) * len(audits)), now, __version__, shared(audits))
+    if isinstance(found, Report):
+        return found
+    records = tuple(r if isinstance(r, Record) else Record(r) for r in found)
+    return Report(records, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def shared(audits: Sequence[Audit]) -> dict[str, Any]:
-    """What the environments of all audits have in common."""
-    first = audits[0].environment if audits else {}
-    return {k: v for k, v in first.items() if all(k in a.environment and a.environment[k] == v for a in audits)}
+def to_text(found: Report | Sequence[Audit | Record]) -> str:
+    """The report as JSON text; numbers that are not finite are null."""
+    return json.dumps(make_report(found).to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def write_json(audits: Sequence[Audit], path: str | Path, nodeids: Sequence[str | None] | None = None) -> Path:
-    """Write a JSON report and return its path; numbers that are not finite become null."""
+def write_json(found: Report | Sequence[Audit | Record], path: str | Path) -> Path:
+    """Write a JSON report and return its path."""
     path = Path(path)
-    text = json.dumps(make_report(audits, nodeids).to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(to_text(found), encoding="utf-8")
     return path
 
 
 def read_json(path: str | Path) -> Report:
-    """Read a JSON report.
+    """Read a JSON report, whoever wrote it: this, the command line or pytest.
 
     Raises:
         ValueError: the file is no report that this version can read; the message says why.

@@ -8,7 +8,7 @@ from equiaudit.records import Audit
 
 
 def replay_options(audit: Audit) -> dict[str, Any]:
-    """The keywords with which ``equiaudit.replay`` gives the worst number of this audit again, where no default does."""
+    """The keywords with which ``equiaudit.replay`` gives this audit's worst number again, without defaults."""
     found: dict[str, Any] = {}
     worst = audit.worst
     if worst is not None and worst.on != "given":

@@ -87,7 +87,7 @@ def _draw(figure_class: Any, rows: Sequence[Row], tolerance: float | None, lo: i
     for decade in range(hi, lo - 1, -every):
         axes.axvline(decade, color=_INKS["line"], linewidth=0.6, zorder=0)
         axes.annotate(
-            rf"1e{decade}", (decade, 0), (0, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
+            _power(decade), (decade, 0), (0, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
             ha="center", va="top", color=_INKS["muted"], parse_math=False,
         )  # fmt: skip
     if tolerance:
@@ -118,6 +118,8 @@ def _line(axes: Any, row: Row, n: int, lo: int, hi: int, narrow: bool) -> None:
     axes.plot(
         (x,), (y,), marker=_MARKERS[row.verdict], color=colour, markersize=6, markeredgewidth=0, clip_on=False, zorder=4
     )
+    if row.error == 0:
+        axes.annotate("0", (x, y), (7, 0), textcoords="offset points", va="center", color=_INKS["muted"], zorder=5)
     text, where, align = (
         _short(row.name, 44 if narrow else 46),
         (0, n - 0.24) if narrow else (0, n),
@@ -136,6 +138,10 @@ def place(value: float | None, lo: float, hi: float) -> float:
     return min(max(math.log10(value), lo), hi) if math.isfinite(value) else hi
 
 
+def _power(decade: int) -> str:
+    return "10" + str(decade).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if decade else "1"
+
+
 def _short(name: str, most: int = 46) -> str:
     name = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     return name if len(name) <= most else name[: most - 1] + "…"
@@ -151,9 +157,16 @@ def inline(svg: str, key: str) -> str:
     svg = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{key}-", svg)
-    svg = re.sub(r"font: [^;\"]*?px [^;\"]*", f"font-size: {_SIZE}px", svg)
-    for name, colour in _INKS.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    for verdict, colour in _VERDICTS.items():
-        svg = svg.replace(colour, f"var(--{verdict.value.lower()})")
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
+    svg = re.sub(r'style="([^"]*)"', _restyle, svg)
     return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _restyle(style: re.Match[str]) -> str:
+    text = re.sub(r"\s*font-family: [^;]*;?", "", style[1])
+    for name, colour in _INKS.items():
+        text = text.replace(colour, f"var(--{name})")
+    for verdict, colour in _VERDICTS.items():
+        text = text.replace(colour, f"var(--{verdict.value.lower()})")
+    return f'style="{text}"'

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from equiaudit.records import Audit, Check, Verdict
+from equiaudit.report.lines import python_line
 
 WIDTH = 110
 INDENT = 12
@@ -117,17 +118,8 @@ def place(audit: Audit) -> str:
 
 
 def replay(audit: Audit) -> str:
-    """A line that does the same again: what the caller of ``audit`` gave, or the call with its seed."""
-    if audit.replay:
-        return audit.replay
-    options = [
-        f"{name}={value!r}"
-        for name, value in (("tolerance", audit.tolerance), ("atol", audit.atol))
-        if value is not None
-    ]
-    options += [f"effort={audit.effort!r}"] if audit.effort != "default" else []
-    options += [f"randomness={audit.method.randomness!r}"] if audit.method.randomness != "refuse" else []
-    return f"audit({', '.join(['model', 'inputs', 'symmetry', *options, f'seed={audit.seed}'])})"
+    """A line that does the same again: the one that the audit carries, or the call in Python."""
+    return audit.replay or python_line(audit)
 
 
 def cost(audit: Audit) -> str:
@@ -145,7 +137,9 @@ def method(audit: Audit) -> str:
 
 
 def _entry(name: str, text: str) -> list[str]:
-    # Code that is broken over lines must still evaluate: outside of brackets it needs some of its own.
+    # Code is there to be copied: a call stays on its line, and an element broken over lines must still evaluate.
+    if name == "replay":
+        return [f"  {name:<{INDENT - 2}}{text}"]
     room = WIDTH - INDENT
     if name == "element" and len(text) > room and not text.startswith("["):
         text = f"({text})"
@@ -164,7 +158,7 @@ def _wrap(text: str, indent: int, first: int | None = None) -> list[str]:
     )
 
 
-def _table(rows: list[tuple[str, ...]], right: Iterable[int]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]], right: Iterable[int]) -> list[str]:
     """Columns as wide as they need, the last one wrapped."""
     right = set(right)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]

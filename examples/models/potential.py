@@ -1,6 +1,8 @@
-"""A message-passing potential with e3nn, in the manner of NequIP: energies of molecules and the forces on their atoms."""
+"""A message-passing potential with e3nn, in the manner of NequIP: energies of molecules, forces on their atoms."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from e3nn import o3
@@ -17,7 +19,7 @@ HIDDEN = "16x0e + 8x1o"
 
 
 class BiasedLinear(o3.Linear):
-    """The planted bug: a bias on every feature. Scalars may have one; for vectors it is a direction fixed in the laboratory."""
+    """The planted bug: a bias on every feature. Scalars may have one; for vectors it is a fixed direction."""
 
     def __init__(self, irreps_in: o3.Irreps, irreps_out: o3.Irreps):
         super().__init__(irreps_in, irreps_out)
@@ -28,7 +30,7 @@ class BiasedLinear(o3.Linear):
 
 
 class Interaction(nn.Module):
-    """Messages from neighbours: features times spherical harmonics, weighted by distance; then a gate, and a skip connection."""
+    """Messages: neighbours' features times spherical harmonics, weighted by distance; a gate and a skip connection."""
 
     def __init__(self, irreps_in: o3.Irreps, irreps_edge: o3.Irreps, irreps_out: o3.Irreps, linear: type = o3.Linear):
         super().__init__()
@@ -64,7 +66,7 @@ class Potential(nn.Module):
         irreps = [o3.Irreps("16x0e")] + [hidden] * layers
         self.layers = nn.ModuleList(
             Interaction(a, edge, b, BiasedLinear if n == broken_layer else o3.Linear)
-            for n, (a, b) in enumerate(zip(irreps[:-1], irreps[1:], strict=True))
+            for n, (a, b) in enumerate(pairwise(irreps))
         )
         self.readout = nn.Sequential(nn.Linear(16, 16), nn.SiLU(), nn.Linear(16, 1))
         self.harmonics = o3.SphericalHarmonics(edge, normalize=True, normalization="component")
