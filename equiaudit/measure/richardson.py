@@ -157,17 +157,7 @@ def _choose(tried: Sequence[Sequence[_Estimate]], scale: _Scale) -> Difference:
 
 def _choose_one(estimates: Sequence[_Estimate]) -> _Estimate:
     """The estimate with the fewest entries that are not finite, then the smallest error."""
-    floored = [_floor(found, estimates) for found in estimates]
-    return min(floored, key=lambda found: (int((~found.finite).sum()), found.size))
-
-
-def _floor(found: _Estimate, others: Sequence[_Estimate]) -> _Estimate:
-    """An estimate whose error is no less than the noise seen at smaller steps, which falls as 1/h."""
-    noise = max((o.size * o.step / found.step for o in others if o.step < found.step), default=0.0)
-    if noise <= found.size:
-        return found
-    level = noise / math.sqrt(max(1, found.error.numel()))
-    return _Estimate(found.step, found.value, found.error.clamp(min=level), found.output, found.flat)
+    return min(estimates, key=lambda found: (int((~found.finite).sum()), found.size))
 
 
 def _relative(found: _Estimate, scale: _Scale) -> float:

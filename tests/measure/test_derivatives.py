@@ -571,6 +571,19 @@ def test_inputs_are_left_alone(method: str, requires_grad: bool) -> None:
     assert not storages & {x.untyped_storage().data_ptr(), v.untyped_storage().data_ptr()}
 
 
+@pytest.mark.parametrize("method", BACKENDS)
+def test_a_model_may_change_its_inputs(method: str) -> None:
+    primals = positions()
+    tangents = directions(primals)
+
+    def function(a: Sequence[Tensor]) -> list[Tensor]:
+        return [a[0].sub_(a[0].mean(0)).pow_(2)]
+
+    found = directional_derivative(function, primals, tangents, method=method)
+    (expected,) = stencil(lambda a: function([a[0].clone()]), primals, tangents)
+    assert relative(found.derivatives[0], expected) < 1e-8
+
+
 def test_results_do_not_share_memory_with_inputs() -> None:
     x, v = torch.ones(3), torch.ones(3)
     for method in BACKENDS:

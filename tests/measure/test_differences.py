@@ -108,6 +108,13 @@ def test_a_step_that_leaves_the_domain_is_shortened() -> None:
     torch.testing.assert_close(found, 1 / x, rtol=1e-3, atol=0)
 
 
+def test_a_finite_entry_is_worth_more_than_an_accurate_one() -> None:
+    x = torch.tensor([1e-6, 1.0], dtype=torch.float64)
+    offset = torch.tensor([0.0, 1e4], dtype=torch.float64)  # its rounding grows as the steps shrink
+    (found,), _ = central_difference(lambda a: [a[0].log() + offset], [x], [torch.ones_like(x)])
+    torch.testing.assert_close(found, 1 / x, rtol=1e-3, atol=0)
+
+
 def test_entries_that_are_never_finite_have_an_infinite_error() -> None:
     x = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     (found,), (error,) = central_difference(lambda a: [a[0].log()], [x], [torch.ones_like(x)])
@@ -210,6 +217,25 @@ def test_the_guilty_are(dtype: torch.dtype, wrong: float) -> None:
         truth = torch.func.jvp(lambda x, f=function: f([x])[0], (x,), (x,))[1].detach()
         if truth.abs() > 1e-3 * function([x])[0].abs():
             assert cross_check(function, [x], [x], [(1 + wrong) * truth]) > 0.1 * wrong, seed
+
+
+def test_differences_that_agree_by_luck_accuse_nobody() -> None:
+    x = torch.tensor([1.0], dtype=torch.float64)
+    for seed in range(1000):
+
+        def noisy(a: Sequence[Tensor], seed: int = seed) -> list[Tensor]:
+            bits = (a[0].view(torch.int64).item() * 2654435761 + 7919 * seed) % 2**62
+            noise = torch.randn(1, dtype=torch.float64, generator=torch.Generator().manual_seed(bits))
+            return [1 + 1e-9 * noise]  # constant to nine digits
+
+        assert cross_check(noisy, [x], [torch.ones(1)], [torch.zeros(1)]) == 0, seed
+
+
+def test_a_short_length_scale_hides_nothing() -> None:
+    x = torch.linspace(0.5, 2, 50)
+    wrong = 300 * torch.cos(300 * x)
+    wrong[::2] = 0  # within four errors at the first step, not at a smaller one
+    assert cross_check(lambda a: [torch.sin(300 * a[0])], [x], [torch.ones(50)], [wrong]) > 0.1
 
 
 def test_a_witness_asks_no_more_than_it_must() -> None:
