@@ -7,7 +7,8 @@ named test_* are called, as pytest would. An HTML comment on the line above a bl
 - ``<!-- needs: e3nn -->``: runs where that library is installed;
 - ``<!-- raises: NotEquivariantError -->``: must raise that, and the message counts as what was printed;
 - ``<!-- with: model = nn.Linear(3, 3) -->``: that code runs first, for names that a reader brings along;
-- ``<!-- file: test_model.py -->``: the block is that file, written into the folder rather than run.
+- ``<!-- file: test_model.py -->``: the block is that file, written into the folder rather than run;
+- ``<!-- shell: 1 -->``, above a bash block: run in the folder, must end with that exit status.
 
 A ```text block under ``<!-- output -->`` is what the block before it printed: words and whole numbers exactly, other
 numbers within a factor of three or both below 1e-10 (rounding differs between machines), durations not at all;
@@ -22,6 +23,7 @@ import importlib.util
 import io
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -36,7 +38,9 @@ BLOCK = re.compile(
     r"^(?:<!-- (?P<comment>.*?) -->\n\n?)?^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
 )
-DIRECTIVES = ("skip", "needs", "raises", "with", "file", "output")
+DIRECTIVES = ("skip", "needs", "raises", "with", "file", "shell", "output")
+IN_TEST = "test_forces.py::test_forces (call)"
+"""Where the pages' assertions stand, as pytest announces it: a failure prints it in its replay line."""
 TOKEN = re.compile(r"\d+\.\d+ s\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|\.\.\.|\w+|[^\w\s]")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
 
@@ -95,6 +99,18 @@ def run_block(block: Block, namespace: dict[str, Any], name: str) -> str:
     return printed.getvalue()
 
 
+def run_shell(block: Block, name: str) -> str:
+    """Run a block of shell commands with this environment's programs; return what it printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"} | {"PATH": path, "COLUMNS": "110"}
+    done = subprocess.run(block.body, shell=True, text=True, capture_output=True, env=env)
+    expected = int(block.argument or 0)
+    assert done.returncode == expected, (
+        f"{name}:{block.line}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    )
+    return done.stdout
+
+
 def run_page(text: str, name: str, folder: Path) -> list[Stated]:
     """Run a page's blocks in order; return each output that it states beside what was printed."""
     namespace: dict[str, Any] = {"__name__": "page"}
@@ -106,6 +122,8 @@ def run_page(text: str, name: str, folder: Path) -> list[Stated]:
                 stated.append(Stated(block, printed))
         elif block.language == "python" and block.directive == "file":
             (folder / block.argument).write_text(block.body)
+        elif block.directive == "shell":
+            printed = run_shell(block, name)
         elif block.language == "python":
             needed = [n.strip() for n in block.argument.split(",")] if block.directive == "needs" else []
             runs = block.directive != "skip" and all(importlib.util.find_spec(n) for n in needed)
@@ -147,6 +165,7 @@ def same_token(want: str, got: str) -> bool:
 def rewrite_outputs(page: Path) -> bool:
     """Put what was printed in place of outputs that no longer agree; return whether the page changed."""
     text = page.read_text()
+    os.environ["PYTEST_CURRENT_TEST"] = IN_TEST
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         sys.path.insert(0, folder)
         stated = run_page(text, page.name, Path(folder))
@@ -165,6 +184,7 @@ def rewrite_outputs(page: Path) -> bool:
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", IN_TEST)
     for item in run_page(page.read_text(), page.name, tmp_path):
         assert agree(item.block.body, item.printed), (
             f"{page.name}:{item.block.line} says\n\n{item.block.body}\nbut what was printed is\n\n{item.printed}\n"
@@ -202,6 +222,11 @@ def test_a_missing_exception_is_seen(tmp_path: Path) -> None:
         run_page(fence("python", "x = 1", "raises: ValueError"), "page", tmp_path)
 
 
+def test_another_exit_status_is_seen(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="page:3: exit status 1\nwhy"):
+        run_page(fence("bash", "echo why; exit 1", "shell"), "page", tmp_path)
+
+
 def test_directives(tmp_path: Path) -> None:
     page = (
         fence("python", "boom", "skip: a fragment")
@@ -213,10 +238,12 @@ def test_directives(tmp_path: Path) -> None:
         + fence("text", "3", "output")
         + fence("python", "import nothing_here", "file: written.py")
         + fence("bash", "make test")
+        + fence("bash", "echo shell; exit 1", "shell: 1")
+        + fence("text", "shell", "output")
     )
     stated = run_page(page, "page", tmp_path)
-    assert [item.printed for item in stated] == ["three of 4\n", "2\n"]
-    assert [agree(item.block.body, item.printed) for item in stated] == [True, False]
+    assert [item.printed for item in stated] == ["three of 4\n", "2\n", "shell\n"]
+    assert [agree(item.block.body, item.printed) for item in stated] == [True, False, True]
     assert (tmp_path / "written.py").read_text() == "import nothing_here\n"
 
 

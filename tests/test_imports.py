@@ -23,7 +23,7 @@ LAYERS = (
     ("relax", "symmetrize"),
     ("strategies",),
     ("interop",),
-    ("cli", "__main__"),
+    ("factory", "cli", "__main__"),
 )
 # `report` is not a layer of computation: it may read the records, and anybody may render with it.
 REPORT_MAY_IMPORT = {"_version", "records", "report"}
