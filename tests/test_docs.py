@@ -223,7 +223,7 @@ def test_a_missing_exception_is_seen(tmp_path: Path) -> None:
 
 
 def test_another_exit_status_is_seen(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="page:3: exit status 1\nwhy"):
+    with pytest.raises(AssertionError, match="page:3: exit status 1"):
         run_page(fence("bash", "echo why; exit 1", "shell"), "page", tmp_path)
 
 
