@@ -153,7 +153,7 @@ def _once(run: _Run, symmetry: Symmetry, elements: tuple[Element, ...], base: st
     elements = elements * count if len(elements) == 1 else elements
     images = [rep for _, _, rep in symmetry.input_leaves(run.inputs) if isinstance(rep, Image)]
     between = not symmetry.acts.is_finite and not all(rep.is_exact(g) for rep in images for g in elements)
-    trial = Trial("this element", elements, base, ("as given",), probe=True, between=between)
+    trial = Trial("as given", elements, base, ("as given",), probe=True, between=between)
     helpers = run.helpers(symmetry, count)
     bench = run._bench(symmetry, run.evaluator, run.x, run.y)
     examination = Examination(bench, Plan((trial,), "one element"), helpers)
