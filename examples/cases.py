@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ class Case:
     expected: str
     says: str
     needs: tuple[str, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
+    layers: bool = False
 
 
 RIGID = Symmetry(
@@ -71,13 +71,20 @@ def load_portrait(size: int) -> torch.Tensor:
 
 
 def potential(broken_layer: int | None = None) -> Built:
+    """A potential with energies and forces on four molecules; each molecule is moved by an element of its own."""
     from examples.models.potential import Potential
 
     torch.manual_seed(SEED)
     return Potential(broken_layer=broken_layer).eval(), load_molecules(), [RIGID, RELABEL]
 
 
+def broken_potential() -> Built:
+    """The same with one planted bug: a bias on all features of layer 1, vectors too."""
+    return potential(broken_layer=1)
+
+
 def portrait(size: int) -> Built:
+    """A C4 network on a photograph."""
     from examples.models.cnn import RotationCNN
 
     torch.manual_seed(SEED)
@@ -85,7 +92,18 @@ def portrait(size: int) -> Built:
     return model, load_portrait(size), Symmetry(Cyclic(4), inputs=model.in_type, outputs=model.out_type)
 
 
+def odd_portrait() -> Built:
+    """65 pixels: stride 2 divides 64, and then 32."""
+    return portrait(65)
+
+
+def even_portrait() -> Built:
+    """64 pixels: stride 2 does not divide 63."""
+    return portrait(64)
+
+
 def fullerene(symmetry: Symmetry) -> Built:
+    """A transformer on the sixty points of a fullerene."""
     from ase.build import molecule
 
     from examples.models.transformer import PointTransformer
@@ -95,7 +113,18 @@ def fullerene(symmetry: Symmetry) -> Built:
     return PointTransformer().eval(), points, symmetry
 
 
+def turned_fullerene() -> Built:
+    """The displacements should turn with the points."""
+    return fullerene(Symmetry(SO(3), inputs="points", outputs="vector"))
+
+
+def relabelled_fullerene() -> Built:
+    """The displacements should follow the order of the points."""
+    return fullerene(Symmetry(Permutations(), inputs="nodes", outputs="nodes"))
+
+
 def karate_club() -> Built:
+    """Zachary's karate club: 34 members, 78 friendships."""
     from torch_geometric.datasets import KarateClub
 
     from examples.models.graph import NodeScores
@@ -106,56 +135,57 @@ def karate_club() -> Built:
     return NodeScores(club.num_features, 4).eval(), (club.x, club.edge_index), symmetry
 
 
+IMAGES = ("escnn", "matplotlib", "PIL")
 CASES = (
     Case(
-        "potential",
+        "e3nn potential",
         potential,
         "EXACT",
-        "energies stay, forces turn, atoms can be relabelled",
+        "energies stay, forces turn with the molecules, atoms can be relabelled",
         ("ase", "e3nn"),
     ),
     Case(
-        "potential, bias on vectors in layer 1",
-        lambda: potential(broken_layer=1),
+        "e3nn potential with a bias on vectors",
+        broken_potential,
         "BROKEN",
-        "the bias is a direction fixed in the laboratory",
+        "the planted bug: a bias is a fixed direction, and vectors must not have one",
         ("ase", "e3nn"),
-        {"layers": True},
+        layers=True,
     ),
     Case(
-        "C4 network, 65 pixels",
-        lambda: portrait(65),
+        "escnn C4 network, 65 pixels",
+        odd_portrait,
         "EXACT",
-        "stride 2 divides 64: the grid is symmetric",
-        ("escnn", "matplotlib", "PIL"),
+        "stride 2 divides 64: the pixels that are kept are symmetric",
+        IMAGES,
     ),
     Case(
-        "C4 network, 64 pixels",
-        lambda: portrait(64),
+        "escnn C4 network, 64 pixels",
+        even_portrait,
         "BROKEN",
-        "stride 2 does not divide 63: pixels are skipped on one side",
-        ("escnn", "matplotlib", "PIL"),
-        {"layers": True},
+        "stride 2 does not divide 63: a turn keeps other pixels",
+        IMAGES,
+        layers=True,
     ),
     Case(
-        "transformer, rotations",
-        lambda: fullerene(Symmetry(SO(3), inputs="points", outputs="vector")),
+        "transformer, turned points",
+        turned_fullerene,
         "BROKEN",
-        "nothing in it knows what a turn is: this is its size",
+        "nothing in it knows what a turn is; this is by how much it misses",
         ("ase",),
     ),
     Case(
-        "transformer, permutations",
-        lambda: fullerene(Symmetry(Permutations(), inputs="nodes", outputs="nodes")),
+        "transformer, reordered points",
+        relabelled_fullerene,
         "EXACT",
-        "attention without positional encoding does not see the order",
+        "without positional encoding, attention does not see the order",
         ("ase",),
     ),
     Case(
-        "graph network",
+        "graph network, relabelled nodes",
         karate_club,
         "EXACT",
-        "members of the karate club can be relabelled",
+        "members of the karate club have no order",
         ("torch_geometric",),
     ),
 )

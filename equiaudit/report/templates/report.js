@@ -1,4 +1,8 @@
 "use strict";
+for (const layers of document.querySelectorAll(".layers")) {  // the first broken layer comes into view
+  const row = layers.querySelector("tr.first");
+  if (row) layers.scrollTop = row.offsetTop - layers.clientHeight / 3;
+}
 (() => {
   const table = document.querySelector(".summary");
   if (!table) return;
