@@ -297,7 +297,7 @@ def test_groups_are_listed(capsys) -> None:
         assert re.search(rf"^  {re.escape(name)} +\S", out, re.M), name
 
 
-# -- the lines -----------------------------------------------------------------------------------------------------------
+# -- the lines -----------------------------------------------------------------------------------------------------
 
 
 def test_the_lines_carry_what_differs_from_the_defaults() -> None:
