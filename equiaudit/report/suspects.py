@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from equiaudit.records import Audit, Verdict
 
 LIE = "Lie derivative"
+FAR = 100.0
 MOTIONS = ("rotations", "translations", "boosts", "permutations", "scalings")
 REAL = (Verdict.BROKEN, Verdict.APPROXIMATE)
 
@@ -76,7 +78,7 @@ def _by_pattern(audit: Audit, parts: Parts) -> str | None:
             "only reflections break: a cross product, a pseudovector taken for a vector, or an angle with a sign; "
             "claim the group without reflections where that is meant"
         )
-    if not parts.broken and parts.poses:
+    if not parts.broken and (parts.poses or _is_far(audit)):
         return _by_pose(parts.poses)
     if parts.broken == {"boosts"}:
         return "only boosts break: a Euclidean norm or product where the Minkowski one belongs"
@@ -93,8 +95,14 @@ def _by_pattern(audit: Audit, parts: Parts) -> str | None:
     return None
 
 
+def _is_far(audit: Audit) -> bool:
+    """Whether the worst element shifts by more than any molecule is wide."""
+    shifts = re.findall(r"translation\(([^)]*)\)", audit.worst.element if audit.worst else "")
+    return any(abs(float(number)) > FAR for shift in shifts for number in shift.split(",") if number.strip())
+
+
 def _by_pose(poses: tuple[str, ...]) -> str | None:
-    if all("large" in p for p in poses):
+    if all("large" in p or "far" in p for p in poses):
         return (
             "only large shifts break: positions are clamped, binned or wrapped far from the origin, or lose digits "
             "where large numbers cancel"

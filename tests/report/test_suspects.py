@@ -45,7 +45,7 @@ FAULTS = {
         lambda x: x + torch.arange(8)[:, None], CLOUD, Symmetry(Permutations(), "nodes", "nodes"),
         "the order of nodes or edges enters",
     ),
-    "tie": (nearest, SQUARE, Symmetry(SO(3), "vector", "vector"), "only the given input breaks: rounding decides a sort"),
+    "tie": (nearest, SQUARE, Symmetry(SO(3), "vector", "vector"), "only the given input breaks: rounding decides"),
     "image": (padded, torch.randn(1, 1, 9, 9), Symmetry(Cyclic(4), "image", "image"), "images: padding"),
     "boosts": (
         lambda p: p[:, 1:].norm(dim=-1), torch.randn(6, 4), Symmetry(Lorentz(), "vector", "invariant"),
