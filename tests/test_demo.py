@@ -1,0 +1,114 @@
+"""The demo: every verdict is the expected one, the report is written, and a wrong verdict gives exit status 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+
+import pytest
+import torch
+
+from equiaudit.report.json import read_json
+from examples import demo
+from examples.cases import CASES
+
+
+def named(label):
+    return next(case for case in CASES if case.label.startswith(label))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+def test_each_case_has_its_verdict(case):
+    if demo.missing_libraries(case.needs):
+        pytest.skip(f"needs {', '.join(case.needs)}")
+    with demo.quiet():
+        found = demo.run(case)
+    assert found.verdict == case.expected, str(found)
+    if found.passed:
+        return
+    assert found.error > 1000 * found.floor
+    assert found.replay.startswith(f"equiaudit replay examples.cases:{case.build.__name__} --element")
+    assert bool(found.layers) == case.layers
+
+
+def test_the_planted_bug_is_found_in_its_layer():
+    pytest.importorskip("e3nn")
+    pytest.importorskip("ase")
+    with demo.quiet():
+        found = demo.run(named("e3nn potential with"))
+    assert found.first_bad_layer == "layers.1.linear"
+    rows = {c.part: c.verdict.value for c in found.checks}
+    assert (rows["E(3): rotations"], rows["E(3): translations"]) == ("BROKEN", "EXACT")
+
+
+@pytest.fixture
+def two(monkeypatch):
+    """Only the two cases that are quick."""
+    pytest.importorskip("ase")
+    pytest.importorskip("torch_geometric")
+    monkeypatch.setattr(demo, "CASES", (named("transformer, turned"), named("graph")))
+
+
+def test_it_prints_a_table_the_element_and_the_name_of_the_file(two, tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    html, json = tmp_path / "demo.html", tmp_path / "demo.json"
+    threads = torch.get_num_threads()
+    assert demo.main(["--html", str(html), "--json", str(json)]) == 0
+    assert torch.get_num_threads() == threads
+    out = capsys.readouterr().out
+    report = read_json(json)
+    assert [a.verdict.value for a in report.audits] == ["BROKEN", "EXACT"]
+    assert report.audits[0].worst.element in out
+    for words in (
+        "transformer, turned points",
+        "graph network",
+        "replay",
+        "2 of 2 verdicts as expected",
+        f"wrote {html}",
+    ):
+        assert words in out, words
+    assert "transformer, turned points is not equivariant under SO(3)" in html.read_text(encoding="utf-8")
+
+
+def test_a_wrong_verdict_gives_exit_status_1_and_its_whole_text(monkeypatch, capsys):
+    pytest.importorskip("torch_geometric")
+    monkeypatch.setattr(demo, "CASES", (dataclasses.replace(named("graph"), expected="BROKEN"),))
+    assert demo.main([]) == 1
+    out = capsys.readouterr().out
+    assert "expected BROKEN, got EXACT: graph network" in out
+    assert "0 of 1 verdicts as expected" in out
+
+
+def test_a_missing_library_is_told_and_the_rest_goes_on(two, monkeypatch, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None if name == "ase" else real(name))
+    assert demo.main([]) == 0
+    out = capsys.readouterr().out
+    assert 'not run: transformer, turned points, which needs ase: pip install -e ".[demo]"' in out
+    assert "1 of 1 verdicts as expected" in out
+    assert "1 not run" in out
+
+
+def test_without_the_libraries_for_html_it_says_how(two, monkeypatch, tmp_path, capsys):
+    def refuse(*args, **kwargs):
+        raise ImportError('the HTML report needs jinja2; from the checkout: pip install -e ".[report]"')
+
+    monkeypatch.setattr("equiaudit.report.html.write_html", refuse)
+    assert demo.main(["--only", "graph", "--html", str(tmp_path / "demo.html")]) == 0
+    assert (
+        'no HTML file: the HTML report needs jinja2; from the checkout: pip install -e ".[report]"'
+        in capsys.readouterr().out
+    )
+
+
+def test_a_case_that_does_not_exist(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        demo.main(["--only", "nonsense"])
+    assert stopped.value.code == 2
+    assert "no case contains 'nonsense'; there are: e3nn potential;" in capsys.readouterr().err
+
+
+def test_how_to_install_is_known_for_every_library_that_a_case_needs():
+    assert {name for case in CASES for name in case.needs} <= demo.INSTALL.keys()
+    assert not any("install equiaudit" in line for line in demo.INSTALL.values())
