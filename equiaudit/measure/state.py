@@ -53,7 +53,7 @@ def preserved(model: Any) -> Iterator[None]:
     every = [m for root in roots for m in root.modules()]
     slots = [(m, dict(m._parameters), dict(m._buffers), m.training) for m in every]
     tensors = {id(t): t for _, p, b, _ in slots for t in (*p.values(), *b.values()) if t is not None}
-    saved = [(t, t.detach().clone(), t.requires_grad, t.grad, _clone(t.grad)) for t in tensors.values()]
+    saved = [(t, t.detach().clone(), t.requires_grad, grad_of(t), _clone(grad_of(t))) for t in tensors.values()]
     dtype = torch.get_default_dtype()
     with random_states():
         try:
@@ -68,6 +68,8 @@ def preserved(model: Any) -> Iterator[None]:
                 for t, value, requires_grad, grad, grad_value in saved:
                     if not same_bytes(t.detach(), value):
                         t.data.copy_(value)
+                    if not t.is_leaf:  # a result kept as a buffer, as escnn keeps its filters: it has neither
+                        continue
                     if t.requires_grad != requires_grad:
                         t.requires_grad_(requires_grad)
                     t.grad = grad
@@ -78,6 +80,11 @@ def preserved(model: Any) -> Iterator[None]:
 def same_bytes(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are equal, NaN included."""
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def grad_of(t: Tensor) -> Tensor | None:
+    """The gradient of a leaf; other tensors have none, and warn when they are asked."""
+    return t.grad if t.is_leaf else None
 
 
 def _clone(t: Tensor | None) -> Tensor | None:
