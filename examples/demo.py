@@ -21,6 +21,7 @@ from rich.table import Table
 
 from equiaudit import Audit, audit
 from equiaudit.report.lines import command_line
+from equiaudit.report.suspects import suspect
 from equiaudit.report.text import number, place
 from examples.cases import CASES, Case
 
@@ -109,6 +110,7 @@ def print_failure(console: Console, case: Case, result: Audit) -> None:
         "holds": ", ".join(holds),
         "worst at": place(result),
         "layer": f"{result.first_bad_layer} is the first that breaks it" if result.first_bad_layer else "",
+        "suspect": suspect(result) or "",
         "element": result.worst.element if result.worst else "",
     }
     grid = Table.grid(padding=(0, 2, 0, 0))

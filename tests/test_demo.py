@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from equiaudit.report.json import read_json
+from equiaudit.report.suspects import suspect
 from examples import demo
 from examples.cases import CASES
 
@@ -39,6 +40,14 @@ def test_the_planted_bug_is_found_in_its_layer():
     assert found.first_bad_layer == "layers.1.linear"
     rows = {c.part: c.verdict.value for c in found.checks}
     assert (rows["E(3): rotations"], rows["E(3): translations"]) == ("BROKEN", "EXACT")
+
+
+def test_the_even_image_is_told_apart_from_a_special_pose():
+    for name in named("escnn").needs:
+        pytest.importorskip(name)
+    with demo.quiet():
+        found = demo.run(named("escnn C4 network, 64"))
+    assert suspect(found).startswith("images: padding, strides")
 
 
 @pytest.fixture

@@ -55,14 +55,14 @@ def read_parts(audit: Audit) -> Parts:
             discrete = discrete or bad
         elif name in MOTIONS:
             (broken if bad else held).add(name)
-        elif bad:
+        elif bad and "(" not in name:  # the row of a finite group bears the group's name
             poses.append(name)
     return Parts(frozenset(broken), frozenset(held - broken), discrete, tuple(poses))
 
 
 def _by_pattern(audit: Audit, parts: Parts) -> str | None:
-    images = "Image(" in audit.symmetry or "'image'" in audit.symmetry
-    if images:
+    said = (audit.symmetry, *(leaf.representation for leaf in audit.leaves))  # a field type of escnn only says it there
+    if any("Image(" in text or "'image'" in text for text in said):
         return "images: padding, strides and pooling that do not turn or shift with the picture, on even or odd sizes"
     if parts.broken == {"permutations"}:
         return (

@@ -8,6 +8,7 @@ from typing import Any
 
 from equiaudit.records import Audit, Check, Verdict
 from equiaudit.report.lines import python_line
+from equiaudit.report.suspects import suspect
 
 WIDTH = 110
 INDENT = 12
@@ -75,7 +76,7 @@ def groups(audit: Audit) -> str:
 
 
 def facts(audit: Audit) -> list[tuple[str, str]]:
-    """Names and values: error, floor, allowed, real or not, element, place, layer, replay."""
+    """Names and values: error, floor, allowed, real or not, element, place, layer, what to suspect, replay."""
     real = audit.verdict in _REAL
     found: list[tuple[str, str]] = []
     if audit.error is not None:
@@ -92,6 +93,9 @@ def facts(audit: Audit) -> list[tuple[str, str]]:
         found.append(("worst at", place(audit)))
     if audit.first_bad_layer:
         found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))
+    sentence = suspect(audit)
+    if sentence:
+        found.append(("suspect", sentence))
     if not audit.passed:
         found.append(("replay", replay(audit)))
     return found

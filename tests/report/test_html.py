@@ -174,6 +174,7 @@ def test_what_is_told_of_an_audit(make):
         "forces[0, 1]: 1.5 expected, -0.25 found",
         "no entry is more than 4.1×10−4 off",
         "mix is the first that breaks it",
+        "Suspect turns break and shifts do not",
         "equiaudit.replay(model, inputs, symmetry,",
         "translations",
         "first: a bias?",
