@@ -57,10 +57,13 @@ def judge_layer(bench: Bench, move: Move, pair: Pair, limit: float, seed: int) -
     if move.kind == "relabel":
         return _relabelled(bench, move, pair, seed)
     if move.kind == "shift":
-        return _shifted(pair, plain)
+        return _shifted(pair, plain, limit)
     if move.kind == "whole":
         fit = _by_sample(bench, pair)
         return dataclasses.replace(fit, how=COUPLED) if fit.error > limit else fit
+    if move.kind == "motion":
+        motions = (orthogonal(pair.before, pair.after), about_an_offset(pair.before, pair.after))
+        return min(motions, key=lambda f: f.error)
     if move.kind == "linear":
         return Fit(plain, "")  # a group that is not compact: only a fit can tell
     if move.kind == "image" and move.image is not None:
@@ -92,7 +95,7 @@ def judge_declared(bench: Bench, move: Move, pair: Pair, spec: object) -> Fit:
     return Fit(max(apart) / size, f"{rep!r} {DECLARED}")
 
 
-def _shifted(pair: Pair, plain: float) -> Fit:
+def _shifted(pair: Pair, plain: float, limit: float) -> Fit:
     if not pair.twice:
         return Fit(plain, "moves with a shift of the input")
     size = max(rms(t) for t in pair.before) or 1.0
@@ -100,7 +103,9 @@ def _shifted(pair: Pair, plain: float) -> Fit:
         rms(c - 2 * b + a) for a, b, c in zip(pair.before, pair.after, pair.twice, strict=True)
     ]  # fmt: skip
     error = max(bend) / size
-    return Fit(error, "moves with a shift of the input, linearly") if error < plain else Fit(plain, "")
+    if error <= limit:
+        return Fit(error, "moves with a shift of the input, linearly")
+    return Fit(min(error, plain), "moves with a shift of the input")
 
 
 def _by_sample(bench: Bench, pair: Pair) -> Fit:

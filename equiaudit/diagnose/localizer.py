@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from equiaudit.diagnose.judging import DECLARED, OFFSET, Pair, judge_declared, judge_layer
-from equiaudit.diagnose.moves import Move, choose_moves, declared_output
+from equiaudit.diagnose.moves import Move, choose_moves, declared_output, whole_motion
 from equiaudit.diagnose.naming import name_first
 from equiaudit.diagnose.recording import Call, Recording, record
 from equiaudit.diagnose.rows import Fit, linear
@@ -72,6 +72,11 @@ class Localizer:
             outputs = mine if mine.error > outputs.error else outputs
             if move.kind == "image" and outputs.error > self.limit(""):
                 break  # this element shows it: no need for another
+        if outputs.error <= self.limit("") and self.found.verdict is Verdict.BROKEN:
+            whole = whole_motion(self.bench, self.found)  # turn and shift apart do not show it
+            if whole is not None:
+                self.seen.append(self.look(whole, inputs, before))
+                outputs = self.outputs_fit(self.seen[-1], inputs[0])
         fits = {label: self.judged(label, "given") for label in before[0].calls}
         return self.conclude(before[0], fits, outputs, inputs)
 
@@ -183,7 +188,7 @@ class Localizer:
         self, recording: Recording, fits: dict[str, Fit], outputs: Fit, inputs: list[Any]
     ) -> tuple[list[LayerRow], str | None]:
         """Excuse what does no harm, try any linear T_g on the suspects, and name the first that remains."""
-        broken = outputs.error > self.limit("")
+        broken = outputs.error > self.limit("") and self.found.verdict not in (Verdict.EXACT, Verdict.VACUOUS)
         state = {label: self.state(label, fit) for label, fit in fits.items()}
         self.excuse(recording, state, broken)
         if self.seen[0].move.kind in ("turn", "linear"):

@@ -22,7 +22,8 @@ class Move:
 
     ``kind``: "turn" (inner products between rows must stay), "linear" (any linear T_g, for groups that are not
     compact), "shift" (unchanged, or linear in the shift), "relabel" (rows in another order), "image" (pixels in another
-    place, then like a turn), "whole" (different elements for different samples: rows of one sample against each other).
+    place, then like a turn), "whole" (different elements for different samples: rows of one sample against each other),
+    "motion" (turned and shifted at once: inner products, or distances, between rows must stay).
     """
 
     kind: str
@@ -56,6 +57,12 @@ def choose_moves(bench: Bench, found: Finding, seed: int) -> tuple[list[Move], s
     if worst and len(set(map(repr, worst))) > 1 and moves and moves[0].kind == "turn":
         moves.append(Move("whole", worst))
     return moves, base
+
+
+def whole_motion(bench: Bench, found: Finding) -> Move | None:
+    """The worst element as it is, for a group with turns and shifts; None where ``choose_moves`` has it already."""
+    worst, _ = _worst(bench, found)
+    return Move("motion", worst) if worst and bench.symmetry.acts.affine and len(set(map(repr, worst))) == 1 else None
 
 
 def _worst(bench: Bench, found: Finding) -> tuple[tuple[Element, ...], str]:

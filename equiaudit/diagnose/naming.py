@@ -32,7 +32,7 @@ def name_first(
         name, why = _where(judge, recording, first, own)
     elif broken:
         name, why = own, "between its submodules, or after them: what they return is fine"
-    rows, passed = [], False
+    rows = []
     for label, call in recording.calls.items():
         fit, said = fits[label], state[label]
         verdict = {"ok": "ok", "inner": "ok", "unknown": "unknown", "bad": "broken after"}[said]
@@ -40,13 +40,13 @@ def name_first(
             said
         ]
         if label == first:
-            verdict, passed = ("first" if name == first else "broken after"), True
+            verdict = "first" if name == first else "broken after"
             note = "; ".join(t for t in (_cause(fit), why) if t)
         error = fit.error if math.isfinite(fit.error) else None
         rows.append(LayerRow(label, call.kind, error, judge.floor(label) if error is not None else None, verdict, note))
     verdict = "ok" if not broken else "first" if first is None or name == own else "broken after"
     error = outputs.error if math.isfinite(outputs.error) else None
-    note = "the outputs, as declared" + (f"; {why}" if verdict == "first" and not passed else "")
+    note = "the outputs, as declared" + (f"; {why}" if verdict == "first" and why else "")
     rows.append(LayerRow("outputs", own, error, judge.floor(""), verdict, note))
     return rows, name if broken else None
 

@@ -45,7 +45,10 @@ def suspect(audit: Audit) -> str | None:
 
 def read_parts(audit: Audit) -> Parts:
     """Which parts break and which hold; "E(3): rotations" counts as rotations, Lie derivatives are left out."""
-    broken, held, poses, discrete = set(), set(), [], False
+    broken: set[str] = set()
+    held: set[str] = set()
+    poses: list[str] = []
+    discrete = False
     for check in audit.checks:
         if check.kind == "lie" or check.part.startswith(LIE):
             continue

@@ -402,3 +402,28 @@ def test_a_fault_that_only_a_large_shift_shows_is_localised_with_that_shift() ->
     found = audit(net, CLOUD, Symmetry(E(3), "points", "vector"), layers=True)
     assert found.verdict == "BROKEN"
     assert found.first_bad_layer == "1"
+
+
+def test_an_audit_that_passes_never_names_a_layer() -> None:
+    """The outputs are ill-conditioned: what noise explains for the audit, one probe may not cover here."""
+
+    class Cancels(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ((x.square().sum(-1) + 1e9) - 1e9).sqrt()
+
+    found = audit(nn.Sequential(Cancels()), CLOUD, Symmetry(SO(3), "vector", "invariant"), layers=True)
+    assert found.passed
+    assert found.first_bad_layer is None
+
+
+def test_a_fault_that_needs_turn_and_shift_at_once_is_found() -> None:
+    class Slanted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            v = x - x.mean(0)
+            far = (x.mean(0).norm() > 20).to(x.dtype)
+            return v + far * v.flip(-1)
+
+    net = nn.Sequential(nn.Identity(), Slanted(), nn.Identity())
+    found = audit(net, CLOUD - CLOUD.mean(0), Symmetry(E(3), "points", "vector"), layers=True)
+    assert found.verdict == "BROKEN"
+    assert found.first_bad_layer == "1"
