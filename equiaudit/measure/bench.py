@@ -63,7 +63,7 @@ class Bench:
     declared: torch.dtype
     seed: int
     bases: dict[str, Base] = field(default_factory=dict)
-    probes: dict[tuple[str, int], list[Tensor]] = field(default_factory=dict)
+    operations: set[str] = field(default_factory=set)
 
     def base(self, name: str) -> Base:
         """The input called ``name`` with its output, computed once."""
@@ -108,6 +108,7 @@ class Bench:
         base = self.base(outcome.trial.base)
         mode = NoiseMode(amplitude, self.declared, self.seed * 1009 + attempt)
         noisy = self.evaluator(self.symmetry.act_on_inputs(outcome.elements, base.inputs), mode)
+        self.operations |= mode.seen
         pulled = pull_back(self.symmetry, outcome.elements, noisy, base.inputs)
         clean = checked_leaves(self.symmetry, outcome.moved)
         there = {leaf.path: leaf for leaf in checked_leaves(self.symmetry, pulled)}

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from equiaudit.measure.bench import Bench, Outcome, Scale
 from equiaudit.measure.judge import ACCEPT, CLEARLY_WRONG, DOUBLE, OWN, Floor, Judgement, judge
+from equiaudit.measure.noise import JUMPING
 from equiaudit.measure.plan import Plan, Trial, single_parts
 from equiaudit.measure.precision import is_inexact, roundoff
-from equiaudit.measure.residual import checked_leaves, median, rms
+from equiaudit.measure.residual import Leaf, checked_leaves, median, pull_back, residuals, rms
 from equiaudit.measure.twin import JITTER
 from equiaudit.records import Check, LeafResult, Verdict, Worst
 from equiaudit.representations.structures import StructureError, leaves, path_name
@@ -258,7 +259,7 @@ class Examination:
         while floor.take():
             self.last_floor = self._floors(floor, base.leaves)
             rows = self._judged(outcome, self.last_floor)
-            if trial.probe:
+            if trial.probe or (trial.base == "x1" and self.noise is None):
                 self.noise = floor.noise
             live = [j for n, j in enumerate(rows) if n not in self.vacuous]
             if floor.taken < self.rules.probes:
@@ -392,6 +393,8 @@ class Examination:
         """
         if self.helpers.quick or self.noise is None or "x1" not in self.bench.inputs:
             return None
+        if not self.bench.operations & JUMPING:
+            return None
         outcome = next((o for o, _ in self.judged if o.trial.base == "x0"), None)
         if outcome is None or outcome.trial.between:
             return None
@@ -510,14 +513,18 @@ class Examination:
         self.judged.append((outcome, rows))
 
     def try_own_precision(self) -> None:
-        """One pair of runs of the model itself: reduced-precision kernels break symmetries that double precision keeps."""
+        """The model itself: reduced-precision kernels break symmetries that double precision keeps.
+
+        f(ρ(g) x) as it runs is compared with the double-precision f(x), one forward; only where rounding can't explain the
+        difference, with f(x) as it runs.
+        """
         own = self.helpers.own
         if own is None:
             return
         trial = self._probed()
-        coarser = roundoff(self.helpers.declared) * 2.0**53
         try:
-            base, outcome = own.base(trial.base), own.run(trial)
+            moved = own.evaluator(own.symmetry.act_on_inputs(own.placed(trial), own.inputs[trial.base]))
+            pulled = pull_back(own.symmetry, own.placed(trial), moved, own.inputs[trial.base])
         except StructureError:
             raise
         except Exception as problem:
@@ -525,16 +532,18 @@ class Examination:
             if mismatch is None:
                 raise
             raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {_first_line(problem)}", "structure") from problem
-        scales = self.scales
-        self.must_be_finite(checked_leaves(own.symmetry, outcome.moved), "f(ρ(g) x) at the model's own precision", repr(outcome.element))
-        failed = []
-        for n, (leaf, residual) in enumerate(zip(base.leaves, outcome.residuals, strict=True)):
-            size = leaf.norms(leaf.value)
-            noise = (self._noise(n, size) if self.noise is not None else 2.0**-53 * size) * coarser
-            floor = 64 * (noise + rms(noise) + roundoff(self.helpers.declared) * (size + median(size)))
-            judgement = judge(leaf, scales[n], residual, floor, outcome)
-            if not judgement.within and n not in self.vacuous:
-                failed.append(judgement)
+        element = repr(own.placed(trial)[0])
+        self.must_be_finite(checked_leaves(own.symmetry, pulled), "f(ρ(g) x) at the model's own precision", element)
+        reference = self.bench.base(trial.base).leaves
+        outcome = Outcome(trial, own.placed(trial), residuals(own.symmetry, reference, pulled), pulled)
+        failed = self._coarse_failures(reference, outcome)
+        if failed and self.noise is None:
+            there, _ = self.try_element(dataclasses.replace(trial, probe=True))
+            self.judged.append((there, self._judged(there, self.last_floor)))
+            failed = self._coarse_failures(reference, outcome)
+        if failed:
+            outcome = own.run(trial)
+            failed = self._coarse_failures(own.base(trial.base).leaves, outcome)
         name = str(self.helpers.declared).removeprefix("torch.")
         if failed:
             worst = max(failed, key=lambda j: j.error)
@@ -545,12 +554,22 @@ class Examination:
             )
             self.found.worst_trial = outcome
             self.judged.append((outcome, failed))
-        else:
-            error = max((rms(leaf.norms(r)) / scales[n].typical for n, (leaf, r) in enumerate(
-                zip(base.leaves, outcome.residuals, strict=True)) if n not in self.vacuous), default=0.0)
-            self.found.checks.append(
-                Check(f"{name} as it runs", "finite", Verdict.EXACT, error, None, repr(outcome.element), None, 1, "rounding")
-            )
+            return
+        parts = zip(reference, self.scales, outcome.residuals, strict=True)
+        error = max((rms(leaf.norms(r)) / s.typical for n, (leaf, s, r) in enumerate(parts) if n not in self.vacuous), default=0.0)
+        self.found.checks.append(Check(f"{name} as it runs", "finite", Verdict.EXACT, error, None, element, None, 1, "rounding"))
+
+    def _coarse_failures(self, base: list[Leaf], outcome: Outcome) -> list[Judgement]:
+        u = roundoff(self.helpers.declared)
+        failed = []
+        for n, (leaf, residual) in enumerate(zip(base, outcome.residuals, strict=True)):
+            size = leaf.norms(leaf.value)
+            noise = (self._noise(n, size) if self.noise is not None else 2.0**-53 * size) * u * 2.0**53
+            floor = 64 * (noise + rms(noise) + u * (size + median(size)))
+            judgement = judge(leaf, self.scales[n], residual, floor, outcome)
+            if not judgement.within and n not in self.vacuous:
+                failed.append(judgement)
+        return failed
 
     # -- the record -------------------------------------------------------------------------------------------------
 

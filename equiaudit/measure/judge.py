@@ -33,7 +33,7 @@ class Rules:
 
 
 DOUBLE = Rules(ACCEPT, 64.0, 1, 1000.0)
-OWN = Rules(0.0, 16.0, 4, 2.0)
+OWN = Rules(0.0, 8.0, 4, 2.0)
 
 
 @dataclass

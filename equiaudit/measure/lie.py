@@ -88,7 +88,8 @@ def slope(
     paths = [p for p, _ in _outputs(symmetry, held["out"])]
     moved = dict(zip(paths, found.derivatives, strict=True))
     values = dict(zip(paths, found.values, strict=True))
-    outputs = map_leaves(lambda p, v: values.get(p, _plain(v)), held["out"])
+    # other leaves may be dead wrappers of a transform: they are not looked at
+    outputs = map_leaves(lambda p, _: values.get(p), held["out"])
     turned = {p: t for p, _, t in symmetry.output_velocity(coordinates, outputs, base)}
     result = {p: moved[p].to(turned[p].dtype) - turned[p] for p in turned if p in moved}
     return Slope(result, moved, turned, found.backend, found.refused, found.forwards, found.jvps)
@@ -96,10 +97,6 @@ def slope(
 
 def _own(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _plain(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _outputs(symmetry: Symmetry, out: Any) -> list[tuple[Path, Tensor]]:

@@ -45,6 +45,16 @@ _CONTRACTIONS = frozenset(
 )
 
 
+# Operations whose result can jump: a model without any of them has no ties, cutoffs or degenerate frames.
+JUMPING = frozenset(
+    """
+    argmax argmin argsort sort sort_stable topk kthvalue median mode unique unique_dim unique_consecutive _unique2 max min
+    searchsorted bucketize nonzero masked_select lt le gt ge eq ne sign sgn round floor ceil trunc remainder fmod
+    floor_divide linalg_eigh _linalg_eigh linalg_eig _linalg_svd linalg_svd linalg_qr cummax cummin isin heaviside histc
+    """.split()
+)
+
+
 class NoiseMode(TorchDispatchMode):
     """While active, the result of every inexact operation is multiplied by 1 + k·u·ξ, ξ uniform in [−1, 1].
 
@@ -64,6 +74,7 @@ class NoiseMode(TorchDispatchMode):
     def __init__(self, amplitude: float, declared: torch.dtype, seed: int) -> None:
         super().__init__()
         self.amplitude, self.limit = amplitude, roundoff(declared)
+        self.seen: set[str] = set()
         self._random = random.Random(seed)
         # One pool of noise for all operations, read from a new offset each time: drawing per operation costs more than the
         # model, and random numbers can't be drawn below torch.func's transforms.
@@ -73,6 +84,7 @@ class NoiseMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func._schema.name.partition("::")[2]
+        self.seen.add(name)
         if name in _EXACT or func.is_view:
             return out
         results = [out] if isinstance(out, Tensor) else [t for t in tree_leaves(out) if isinstance(t, Tensor)]

@@ -126,38 +126,35 @@ def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int,
     mirrored = components[1:] or components
     trials = []
 
-    def composed(name: str, base: str, n: int, probe: bool = False) -> Trial:
-        component = mirrored[n % len(mirrored)]
+    def composed(base: str, component: Element, probe: bool = False, far: bool = False) -> Trial:
         elements = tuple(in_component(group, group.sample(rng), component) for _ in range(count))
+        if far:
+            elements = tuple(shifted_far(group, g, large, rng) for g in elements)
+        name = "random element, far away" if far else "random element"
         return Trial(name, elements, base, (*parts, *dict.fromkeys(component.component)), probe)
 
-    trials.append(composed("random element", "x0", 0))
-    trials.append(composed("random element", "x1", 1, probe=True))
-    for n in range(2, len(mirrored)):  # every component at least once
-        trials.append(composed("random element", "x1", n))
-    if effort != "quick" or components[1:]:
-        trials.append(_large(group, rng, count, large, parts))
+    # One composed element tests every part in one forward. On the caller's own input it shifts far: that shakes ties too.
+    trials.append(composed("x0", mirrored[0], far=group.affine))
+    quick = effort == "quick"
+    trials.append(composed("x1", components[0] if quick and len(mirrored) == 1 else mirrored[1 % len(mirrored)], not quick))
+    trials += [composed("x1", component) for component in mirrored[2:]]  # every component at least once
     poses = group.special_elements()
-    if effort != "quick":
+    if not quick:
         trials += _poses(group, poses, effort, count, parts)
     if effort == "thorough":
-        trials += [composed("random element", "x1" if n % 2 else "x0", n) for n in range(12)]
-    random = sum(t.name == "random element" for t in trials)
+        trials += [composed("x1" if n % 2 else "x0", components[n % len(components)], far=n % 4 == 3) for n in range(12)]
+    random = sum("random" in t.name for t in trials)
     extent = f"{random} random elements" + (f", {len(trials) - random} special poses" if len(trials) > random else "")
     return Plan(tuple(trials), extent)
 
 
-def _large(group: Group, rng: np.random.Generator, count: int, large: float, parts: tuple[str, ...]) -> Trial:
-    elements = []
-    for _ in range(count):
-        g = in_component(group, group.sample(rng), group.identity())
-        if group.affine:
-            shift = rng.standard_normal(group.space_dim)
-            shift *= large / np.linalg.norm(shift)
-            g = group.translation(*(shift - g.translation)) @ g
-        elements.append(g)
-    # On the caller's own input: a large shift also shakes ties there, which one random element may miss.
-    return Trial("large translation" if group.affine else "random element", tuple(elements), "x0", parts)
+def shifted_far(group: Group, g: Element, large: float, rng: np.random.Generator) -> Element:
+    """g with its translation replaced by one of length ``large``."""
+    if not group.affine:
+        return g
+    shift = rng.standard_normal(group.space_dim)
+    shift *= large / np.linalg.norm(shift)
+    return group.translation(*(shift - g.translation)) @ g
 
 
 def _poses(group: Group, poses: dict[str, Element], effort: str, count: int, parts: tuple[str, ...]) -> list[Trial]:
