@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from corpus.brute import act_tree, call, draw, select
+from corpus.brute import act_tree, call, draw, select, spread
 from corpus.case import Case, Claim, map_leaves
 from torch import Tensor
 
@@ -22,7 +22,7 @@ def judge_by_allclose(case: Case, seed: int) -> str:
     rng = np.random.default_rng(seed)
     try:
         for claim in claims:
-            elements = [draw(claim, rng) for _ in range(1 if claim.batch is None else 9)]
+            elements = [draw(claim, rng, spread(inputs, claims)) for _ in range(1 if claim.batch is None else 9)]
             plain = call(case, model, inputs)
             got = select(call(case, model, act_tree(claim, claim.inputs, inputs, elements, inputs)), claim.outputs)
             want = select(act_tree(claim, claim.outputs, plain, elements, inputs), claim.outputs)

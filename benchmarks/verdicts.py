@@ -31,15 +31,21 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from corpus import CASES, Case  # noqa: E402
-from corpus.case import INVALID, VACUOUS  # noqa: E402
+from corpus.case import APPROXIMATE, BROKEN, EXACT  # noqa: E402
 from peers import ACCEPTED, REJECTED, judge_by_allclose, judge_by_e3nn  # noqa: E402
 
 from equiaudit import audit  # noqa: E402
 
+KINDS = ("clean", "faulty", "meaningless")
 PEERS = {"e3nn": judge_by_e3nn, "allclose": judge_by_allclose}
 
 
-def run_case(case: Case, seeds: range, effort: str) -> dict[str, Any]:
+def kind_of(expect: str) -> str:
+    """Clean (to be accepted), faulty, or meaningless (VACUOUS and INVALID)."""
+    return "clean" if expect in (EXACT, APPROXIMATE) else "faulty" if expect == BROKEN else "meaningless"
+
+
+def run_case(case: Case, seeds: range, effort: str, with_peers: bool = True) -> dict[str, Any]:
     """The verdicts of audit and of the peers on one case, one for each seed."""
     verdicts: collections.Counter[str] = collections.Counter()
     causes: collections.Counter[str] = collections.Counter()
@@ -62,7 +68,7 @@ def run_case(case: Case, seeds: range, effort: str) -> dict[str, Any]:
             wrong.append(seed)
     spent = time.perf_counter() - started
     for name, judge in PEERS.items():
-        for seed in seeds:
+        for seed in seeds if with_peers else ():
             peers[name][judge(case, seed)] += 1
     return {
         "name": case.name,
@@ -83,19 +89,15 @@ def run_case(case: Case, seeds: range, effort: str) -> dict[str, Any]:
 def peer_is_right(row: dict[str, Any], name: str) -> tuple[int, int]:
     """(right, judged): a clean model is to be accepted, everything else rejected."""
     counts = row["peers"][name]
-    wanted = ACCEPTED if row["expect"] in ("EXACT", "APPROXIMATE") else REJECTED
+    wanted = ACCEPTED if kind_of(row["expect"]) == "clean" else REJECTED
     return counts.get(wanted, 0), counts.get(ACCEPTED, 0) + counts.get(REJECTED, 0)
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Right and judged, for audit and the peers, apart for clean, faulty and meaningless cases."""
-    groups = {
-        "clean": [r for r in rows if r["expect"] in ("EXACT", "APPROXIMATE")],
-        "faulty": [r for r in rows if r["expect"] == "BROKEN"],
-        "meaningless": [r for r in rows if r["expect"] in (VACUOUS, INVALID)],
-    }
     out: dict[str, Any] = {}
-    for kind, members in groups.items():
+    for kind in KINDS:
+        members = [r for r in rows if kind_of(r["expect"]) == kind]
         total = sum(sum(r["verdicts"].values()) for r in members)
         out[kind] = {"cases": len(members), "audit": [total - sum(len(r["wrong_seeds"]) for r in members), total]}
         for name in PEERS:
@@ -146,15 +148,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2, help="audits per case")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", default="*", help="pattern of case names")
+    parser.add_argument("--kind", choices=KINDS, help="only cases of this kind")
+    parser.add_argument("--no-peers", action="store_true", help="judge by audit alone")
     parser.add_argument("--effort", default="default", choices=("quick", "default", "thorough"))
     parser.add_argument("--output", type=Path, default=HERE / "results" / "verdicts.json")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     chosen = [c for c in CASES if fnmatch.fnmatch(c.name, arguments.only)]
+    chosen = [c for c in chosen if arguments.kind in (None, kind_of(c.expect))]
     present = [c for c in chosen if not c.missing]
     console = Console(width=None if sys.stdout.isatty() else 140)
-    rows = [run_case(c, seeds, arguments.effort) for c in track(present, "cases", console=console, transient=True)]
+    rows = [
+        run_case(c, seeds, arguments.effort, not arguments.no_peers)
+        for c in track(present, "cases", console=console, transient=True)
+    ]
     summary = summarise(rows)
     show(rows, summary, console)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from . import (
     images,
     leaks,
     others,
+    outputs,
     parity_layout,
     potentials,
     precision,
@@ -35,6 +36,7 @@ MODULES = (
     others,
     awkward,
     ties,
+    outputs,
     callers,
     frameworks,
 )

@@ -25,7 +25,7 @@ def orthogonal(n: int, rng: Any, det: int = 1) -> np.ndarray:
     return q
 
 
-def draw(claim: Claim, rng: Any) -> SimpleNamespace:
+def draw(claim: Claim, rng: Any, unit: float = 1.0) -> SimpleNamespace:
     """An element: ``linear`` [d, d], ``shift`` [d], ``matrix``, and ``order(n)``, permutations of nodes, edges."""
     orders: dict[tuple[str, int], np.ndarray] = {}
     g = SimpleNamespace(shift=0.0, order=lambda n, what="nodes": orders.setdefault((what, n), rng.permutation(n)))
@@ -36,7 +36,7 @@ def draw(claim: Claim, rng: Any) -> SimpleNamespace:
     n = int(size or 0)
     if name in ("SO", "SE", "O", "E", "T"):
         g.linear = np.eye(n) if name == "T" else orthogonal(n, rng, int(rng.choice([-1, 1])) if name in "OE" else 1)
-        g.shift = 5 * rng.standard_normal(n) if name in ("E", "SE", "T") else np.zeros(n)
+        g.shift = 5 * unit * rng.standard_normal(n) if name in ("E", "SE", "T") else np.zeros(n)
     elif name in ("Cyclic", "Dihedral"):
         k = int(rng.integers(1, n))
         flip = np.diag([1, rng.choice([-1, 1])]) if name == "Dihedral" else np.eye(2)
@@ -173,12 +173,12 @@ def to_double(model: Any, inputs: Any) -> tuple[Any, Any]:
 
 
 def select(tree: Any, reps: Any) -> list[Tensor]:
-    """The declared floating-point leaves in order, detached."""
+    """The declared leaves in order, detached; integers and masks as numbers."""
     found: list[Tensor] = []
 
     def keep(x: Any, rep: Any) -> None:
-        if rep is not None and isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()):
-            found.append(x.detach())
+        if rep is not None and isinstance(x, Tensor):
+            found.append(x.detach() if x.is_floating_point() or x.is_complex() else x.double())
 
     map_leaves(keep, tree, reps)
     return found
@@ -187,6 +187,18 @@ def select(tree: Any, reps: Any) -> list[Tensor]:
 def rms(x: Tensor) -> float:
     """Root mean square."""
     return float(x.detach().abs().square().mean().sqrt())
+
+
+def spread(inputs: Any, claims: tuple[Claim, ...]) -> float:
+    """The unit of translations: the size of the points about their centre, 1 where there are none."""
+    found = [1.0]
+
+    def look(x: Any, rep: Any) -> None:
+        if rep == "points" and len(x) > 1:
+            found.append(rms(x - x.reshape(-1, x.shape[-1]).mean(0)))
+
+    map_leaves(look, inputs, claims[0].inputs)
+    return found[-1]
 
 
 def violation(case: Case, tries: int = 6, seed: int = 0) -> tuple[float, float]:
@@ -212,16 +224,19 @@ def violation(case: Case, tries: int = 6, seed: int = 0) -> tuple[float, float]:
         inputs[1, :2] = inputs[0, :2]
     plain, moved = call(case, model, inputs), call(case, model, map_leaves(jitter, inputs))
     by_move = by_size = 0.0
+    unit = spread(inputs, claims)
     rng = np.random.default_rng(seed)
     for claim in claims:
         for _ in range(tries):
-            elements = [draw(claim, rng) for _ in range(1 if claim.batch is None else 9)]
+            elements = [draw(claim, rng, unit) for _ in range(1 if claim.batch is None else 9)]
             got = call(case, model, act_tree(claim, claim.inputs, inputs, elements, inputs))
             want = act_tree(claim, claim.outputs, plain, elements, inputs)
             leaves = [select(t, claim.outputs) for t in (got, want, plain, moved)]
             for a, b, y, m in zip(*leaves, strict=True):
+                if case.brute == "columns":  # of very different sizes: the last one alone
+                    a, b, y, m = (t[..., -1] for t in (a, b, y, m))
                 residual = rms(a - b)
-                by_move = max(by_move, residual / rms(m - y if m.shape == y.shape else y))
+                by_move = max(by_move, residual / (rms(m - y if m.shape == y.shape else y) or 1.0))
                 if rms(y) > 1e-12:  # not for a leaf that is zero, and should be
                     by_size = max(by_size, residual / rms(y))
     return by_move, by_size

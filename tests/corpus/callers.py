@@ -51,6 +51,14 @@ class SinglePrecisionInside(Plain):
         return v, h + self.leak * (v[:, :1] ** 2).tanh()
 
 
+class Fussy(Plain):
+    """Refuses any other dtype than float32."""
+
+    def pairwise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        assert x.dtype == F32, "float32 only"
+        return super().pairwise(x)
+
+
 class CastInside(Plain):
     """``.float()`` on the way: harmless in a float32 model, a violation of 1e-8 in one that is declared float64."""
 
@@ -146,6 +154,8 @@ CASES = (
     Case("bound-method-float32-leak", "own", lambda: bound(1e-2), BROKEN, brute="declared"),
     Case("float32-only", "own", lambda: points(SinglePrecisionInside(), F32), EXACT, brute="declared", rounding=1e-5),
     Case("float32-only-leak", "own", lambda: points(SinglePrecisionInside(1e-2), F32), BROKEN, brute="declared"),
+    Case("asserts-float32", "own", lambda: points(Fussy(), F32), EXACT, brute="declared", rounding=1e-5),
+    Case("asserts-float32-leak", "own", lambda: points(Fussy(1e-2), F32), BROKEN, brute="declared"),
     Case("cast-inside-float32", "own", lambda: points(CastInside(), F32), EXACT, rounding=1e-6),
     Case("cast-inside-float64", "own", lambda: points(CastInside()), BROKEN),
     Case("can-not-be-copied", "own", lambda: points(Locked()), EXACT),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -74,9 +75,9 @@ class Case:
         requires: libraries without which the case is skipped.
         rounding: what brute force may find on a clean model, relative to the size of the output; more than 1e-12 where
             constants are only exact to float32.
-        brute: where brute force looks: "float64", "declared" (the fault exists at the declared precision alone),
-            "jittered" (the inputs of the case are too symmetric to show the fault) or "aligned" (the fault needs an
-            edge along the z axis).
+        brute: how brute force looks: "float64"; "declared", where the fault exists at the declared precision alone;
+            "jittered", where the inputs are too symmetric to show it; "aligned", where it needs an edge along z;
+            "columns", where it sits in a last column of another size.
         note: what is wrong, in a few words.
     """
 
@@ -153,6 +154,8 @@ def map_leaves(fn: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         found = [map_leaves(fn, v, *(of(r, i) for r in rest)) for i, v in enumerate(tree)]
         return type(tree)(*found) if hasattr(tree, "_fields") else type(tree)(found)
+    if isinstance(tree, SimpleNamespace):
+        return SimpleNamespace(**map_leaves(fn, vars(tree), *rest))
     if hasattr(tree, "edge_index") and hasattr(tree, "clone"):  # PyTorch Geometric's Data
         found = tree.clone()
         for k in tree.keys():  # noqa: SIM118
