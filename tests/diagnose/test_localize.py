@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from equiaudit import Symmetry, audit
+from equiaudit.diagnose.judging import Pair, judge_layer
 from equiaudit.diagnose.localize import localize
+from equiaudit.diagnose.moves import Move
 from equiaudit.groups import SE, SO, Cyclic, E, Lorentz, O, Permutations
 
 CLOUD = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)) + torch.tensor([0.4, -1.1, 0.7])
@@ -416,14 +418,10 @@ def test_an_audit_that_passes_never_names_a_layer() -> None:
     assert found.first_bad_layer is None
 
 
-def test_a_fault_that_needs_turn_and_shift_at_once_is_found() -> None:
-    class Slanted(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            v = x - x.mean(0)
-            far = (x.mean(0).norm() > 20).to(x.dtype)
-            return v + far * v.flip(-1)
-
-    net = nn.Sequential(nn.Identity(), Slanted(), nn.Identity())
-    found = audit(net, CLOUD - CLOUD.mean(0), Symmetry(E(3), "points", "vector"), layers=True)
-    assert found.verdict == "BROKEN"
-    assert found.first_bad_layer == "1"
+def test_points_that_turn_and_shift_at_once_keep_their_distances() -> None:
+    g = E(3).translation(3.0, -1.0, 2.0) @ E(3).exp(0.3, 0.2, -0.9, 0.0, 0.0, 0.0)
+    h = CLOUD.double()
+    moved = h @ torch.from_numpy(g.linear).T + torch.from_numpy(g.translation)
+    move = Move("motion", (g,))
+    assert judge_layer(None, move, Pair([h], [moved]), 1e-14, 0).error < 1e-12
+    assert judge_layer(None, move, Pair([h], [moved.tanh()]), 1e-14, 0).error > 1e-2
