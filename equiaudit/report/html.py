@@ -19,6 +19,8 @@ from equiaudit.report.plots import Row, axis, place, plot_errors
 TEMPLATES = Path(__file__).parent / "templates"
 LAYERS = 200
 """Rows of a layer table that are shown at most."""
+URGENT = (Verdict.INVALID, Verdict.BROKEN, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.EXACT)
+"""The order of the articles: what needs attention first. The table keeps the order in which the audits were given."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def render_html(audits: Report | Sequence[Audit | Record], title: str = "Equivar
         title=title,
         report=report,
         views=views,
+        articles=sorted(views, key=lambda view: URGENT.index(view.audit.verdict)),
         counts=[(v, sum(a.verdict is v for a in report.audits)) for v in Verdict],
         overview={
             "wide": markupsafe.Markup(plot_errors(overview, key="o")),

@@ -114,7 +114,9 @@ def _line(axes: Any, row: Row, n: int, lo: int, hi: int, narrow: bool) -> None:
     colour = _VERDICTS[row.verdict]
     x = place(row.error, lo, hi)
     if floor is not None and x > floor:
-        axes.plot((floor, x), (y, y), color=colour, linewidth=1.2, zorder=2)
+        # above the floor and still exact: the rounding of stored constants explains it
+        style = (0, (1.5, 2.5)) if row.verdict is Verdict.EXACT else "-"
+        axes.plot((floor, x), (y, y), color=colour, linewidth=1.2, linestyle=style, zorder=2)
     axes.plot(
         (x,), (y,), marker=_MARKERS[row.verdict], color=colour, markersize=6, markeredgewidth=0, clip_on=False, zorder=4
     )

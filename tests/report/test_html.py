@@ -278,3 +278,12 @@ def test_neither_torch_nor_the_optional_libraries_load_with_the_module():
 )
 def test_numbers(value, said):
     assert scientific(value) == said
+
+
+def test_what_failed_comes_first_below_a_table_in_the_given_order(make):
+    audits = [make(verdict=verdict, label=f"net {verdict.value}") for verdict in Verdict]
+    page = Page(render_html(audits))
+    articles = [a["data-verdict"] for tag, a in page.elements if tag == "article"]
+    rows = [a["data-verdict"] for tag, a in page.elements if tag == "tr" and "data-verdict" in a]
+    assert articles == ["INVALID", "BROKEN", "VACUOUS", "APPROXIMATE", "EXACT"]
+    assert rows == [verdict.value for verdict in Verdict]

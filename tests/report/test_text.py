@@ -205,3 +205,8 @@ def test_a_summary_is_one_line(make):
 
 def test_numbers():
     assert [number(x) for x in (None, 0.0, 1.24e-9, 3)] == ["-", "0", "1.2e-09", "3.0e+00"]
+
+
+def test_a_replay_of_one_element_suspects_nothing(make):
+    assert "suspect" in dict(facts(make()))
+    assert "suspect" not in dict(facts(make(effort="replay")))
