@@ -12,7 +12,7 @@ from equiaudit.groups.base import Element
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.noise import NoiseMode
 from equiaudit.measure.plan import Trial
-from equiaudit.measure.residual import Leaf, checked_leaves, median, pull_back, residuals, rms
+from equiaudit.measure.residual import Leaf, checked_leaves, median, medians, pull_back, residuals, rms
 from equiaudit.measure.twin import JITTER
 from equiaudit.representations.structures import StructureError
 from equiaudit.symmetry import Symmetry
@@ -77,7 +77,7 @@ class Bench:
     def placed(self, trial: Trial) -> tuple[Element, ...]:
         """The trial's elements about the centroid of its input, translations in units of the RMS radius."""
         frame = self.symmetry.frame(self.inputs[trial.base])
-        if frame is None or "as given" in trial.covers:
+        if frame is None or trial.as_given:
             return trial.elements
         group = self.symmetry.acts
         found = []
@@ -151,6 +151,6 @@ class Scale:
             typical = median(spread) or median(size)
             return cls(spread, size, torch.full_like(size, typical))
         v = leaf.norms(other - leaf.value)
-        typical_v, typical_f = median(v), median(size)
-        typical = min(typical_v, typical_f) if typical_f > 0 and typical_v > 0 else max(typical_v, 0.0)
-        return cls(v, size, v.clamp(min=typical))
+        typical_v, typical_f = medians(v), medians(size)
+        both = (typical_v > 0) & (typical_f > 0)
+        return cls(v, size, torch.maximum(v, torch.where(both, torch.minimum(typical_v, typical_f), typical_v)))

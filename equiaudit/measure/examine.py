@@ -16,7 +16,7 @@ from equiaudit.measure.judge import ACCEPT, CLEARLY_WRONG, DOUBLE, OWN, Floor, J
 from equiaudit.measure.noise import JUMPING
 from equiaudit.measure.plan import Plan, Trial, single_parts
 from equiaudit.measure.precision import is_inexact, roundoff
-from equiaudit.measure.residual import Leaf, checked_leaves, median, pull_back, residuals, rms
+from equiaudit.measure.residual import Leaf, checked_leaves, median, medians, pull_back, residuals, rms
 from equiaudit.measure.twin import JITTER
 from equiaudit.records import Check, LeafResult, Verdict, Worst
 from equiaudit.representations.structures import StructureError, leaves, path_name
@@ -77,6 +77,7 @@ class Examination:
         self.last_floor: list[Tensor] = []
         self.blurred = False
         self.pole = False
+        self.shifts_break = False
         self.noise: list[Tensor] | None = None
         self.constants = False
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
@@ -342,7 +343,7 @@ class Examination:
         for n, (leaf, scale) in enumerate(zip(base.leaves, self.scales, strict=True)):
             unit = roundoff(self.bench.evaluator.dtype or self.bench.declared)
             noise = self._noise(n, scale.size)
-            noise = noise + median(noise) + unit * scale.size
+            noise = noise + medians(noise) + unit * scale.size
             if noise.shape != scale.sensitivity.shape or n in self.vacuous or not noise.numel():
                 continue
             hopeless = self.rules.safety * rms(noise) > scale.typical  # nothing smaller than the output could be seen
@@ -462,10 +463,14 @@ class Examination:
         return rms(shaken.residuals[n]) > 4 * rms(outcome.residuals[n])
 
     def take_apart(self) -> None:
-        """Each part of the group alone, so that the rows say which one is broken."""
+        """Each part of the group alone, so that the rows say which one is broken.
+
+        Where translations break, turns are tried about the origin: about the centroid they would be shifts as well.
+        """
+        shifts_break = False
         for trial in single_parts(self.bench.symmetry.acts, self.helpers.rng, self.helpers.count):
             try:
-                outcome = self.bench.run(self.available(trial))
+                outcome = self.bench.run(dataclasses.replace(self.available(trial), as_given=shifts_break))
             except Exception:  # the composed failure stands; a part that can't be tried is only missing from the rows
                 continue
             self.must_be_finite(checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
@@ -473,8 +478,12 @@ class Examination:
             for n, leaf in enumerate(self.bench.base(outcome.trial.base).leaves):
                 size = leaf.norms(leaf.value)
                 noise = self._noise(n, size)
-                floors.append(64 * (noise + median(noise)) + ACCEPT * self.scales[n].rows_like(size))
-            self.judged.append((outcome, self._judged(outcome, floors)))
+                floors.append(64 * (noise + medians(noise)) + ACCEPT * self.scales[n].rows_like(size))
+            rows = self._judged(outcome, floors)
+            self.judged.append((outcome, rows))
+            if "translation" in trial.name:
+                shifts_break = not all(j.within for n, j in enumerate(rows) if n not in self.vacuous)
+        self.shifts_break = shifts_break
 
     def look_behind(self) -> None:
         """Nothing failed so far: what parameters could hide, and the model at its own precision."""
@@ -579,7 +588,9 @@ class Examination:
         alive = {leaf.path for n, leaf in enumerate(base.leaves) if n not in self.vacuous}
         every = [j for _, rows in self.judged for j in rows if j.leaf.path in alive]
         bad = [j for j in every if not j.within] if found.verdict is Verdict.BROKEN or self.constants else []
-        worst = max(bad or every, key=lambda j: j.error, default=None)
+        # where one part alone shows it, that is the simpler element to look at
+        simple = [j for j in bad if j.outcome.trial.covers == (j.outcome.trial.name,)]
+        worst = max(simple or bad or every, key=lambda j: j.error, default=None)
         if worst is not None:
             found.error, found.floor = worst.error, worst.floor
             found.worst = self._place(worst)
@@ -644,6 +655,13 @@ class Examination:
                     repr(worst.outcome.element), worst.leaf.name, len(chosen),
                 )
             )  # fmt: skip
+        if self.found.verdict is Verdict.BROKEN and all(c.verdict is Verdict.EXACT for c in rows) and self.found.worst_trial:
+            # each part alone holds: what broke is the composed element, a far shift or a pose
+            bad = [j for o, js in self.judged if o.trial.name == self.found.worst_trial.trial.name for j in js if not j.within]
+            if bad:
+                j = max(bad, key=lambda j: j.error)
+                name, code = j.outcome.trial.name, repr(j.outcome.element)
+                rows.append(Check(name, "finite", self._judged_verdict(j), j.error, j.floor, code, j.leaf.name, 1))
         return rows
 
     def _judged_verdict(self, j: Judgement) -> Verdict:

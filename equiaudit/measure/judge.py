@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from equiaudit.measure.bench import Bench, Outcome, Scale
-from equiaudit.measure.residual import Leaf, median, rms
+from equiaudit.measure.residual import Leaf, medians, rms
 
 CLEARLY_WRONG = 2.0**-14
 ACCEPT = 2.0**-36
@@ -73,7 +73,7 @@ class Floor:
         """safety·(N + median N + 8·repeat + u·(|f| + median |f|)) for leaf number n."""
         size = leaf.norms(leaf.value)
         noise = self.noise[n] if self.noise is not None else torch.zeros_like(size)
-        return self.safety * (noise + median(noise) + 8 * repeat + unit * (size + median(size)))
+        return self.safety * (noise + medians(noise) + 8 * repeat + unit * (size + medians(size)))
 
 
 def judge(leaf: Leaf, scale: Scale, residual: Tensor, floor: Tensor, outcome: Outcome) -> Judgement:

@@ -35,7 +35,8 @@ def check_slope(examination: Examination, found: Finding, method: Method, deriva
             for part in group.parts:
                 for k in part.indices:  # what one direction has confirmed serves the others
                     one = slope(
-                        bench.evaluator, bench.symmetry, inputs, np.eye(group.dim)[k], method=chosen, check=not rows
+                        bench.evaluator, bench.symmetry, inputs, np.eye(group.dim)[k], method=chosen, check=not rows,
+                        placed=examination.shifts_break and "translation" not in part.name,
                     )
                     chosen, rows[part.name, k] = one.backend, one
             slopes: list[Slope] = list(rows.values())

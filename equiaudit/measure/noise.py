@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -81,6 +82,10 @@ class NoiseMode(TorchDispatchMode):
         self._pool = torch.rand(POOL, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
         self._placed: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would wrap __torch_dispatch__ for its compiler: a second of imports, and a call per operation
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func._schema.name.partition("::")[2]
@@ -91,8 +96,8 @@ class NoiseMode(TorchDispatchMode):
         inexact = [t for t in results if t.is_floating_point() or t.is_complex()]
         if not inexact:
             return out
-        seen = [t.dtype for t in (*tree_leaves((args, kwargs)), *inexact) if isinstance(t, Tensor)]
-        u = max(roundoff(real_dtype(d)) for d in seen if d.is_floating_point or d.is_complex)
+        seen = {t.dtype for t in (*_tensors(args, kwargs), *inexact)}
+        u = max(_roundoff(d) for d in seen if d.is_floating_point or d.is_complex)
         for t in inexact:
             self.shake(t, self.amplitude * min(u, self.limit), name in _CONTRACTIONS)
         return out
@@ -105,19 +110,40 @@ class NoiseMode(TorchDispatchMode):
             return  # an expanded result shares memory with itself
         if t.is_complex():
             t = torch.view_as_real(t)
-        if contracted and t.dim():
-            # the images and channels of a convolution share their rounding errors; so do the columns of a product
-            typical = t.square().mean(-1, keepdim=True).sqrt_()
-            t.addcmul_(torch.maximum(t.abs(), typical), self._draw(t), value=size)
-        else:
-            t.addcmul_(t, self._draw(t), value=size)
+        if not contracted or not t.dim():
+            return self._add(t, t, size)
+        # the images and channels of a convolution share their rounding errors; so do the columns of a product
+        typical = torch.linalg.vector_norm(t, dim=-1, keepdim=True) / t.shape[-1] ** 0.5
+        self._add(t, t.abs().clamp_(min=typical), size)
 
-    def _draw(self, t: Tensor) -> Tensor:
+    def _add(self, t: Tensor, weight: Tensor, size: float) -> None:
+        """t ← t + size·ξ·weight in place, the noise of large tensors repeating."""
         key = (t.device, t.dtype)
         if key not in self._placed:
             self._placed[key] = self._pool.to(t.device, t.dtype)
-        pool, n = self._placed[key], t.numel()
-        if n > POOL // 2:
-            pool = pool.repeat(2 * n // POOL + 2)
-        start = self._random.randrange(POOL // 2)
-        return pool[start : start + n].view(t.shape)
+        n, half = t.numel(), POOL // 2
+        start = self._random.randrange(half)
+        noise = self._placed[key][start : start + half]
+        order = sorted(range(t.dim()), key=t.stride, reverse=True)
+        t, weight = t.permute(order), weight.permute(order)
+        if not t.is_contiguous() or not weight.is_contiguous():  # its memory has gaps
+            t.addcmul_(weight, noise.repeat(n // half + 1)[:n].view(t.shape), value=size)
+            return
+        t, weight, whole = t.view(-1), weight.view(-1), n - n % half
+        if whole:
+            t[:whole].view(-1, half).addcmul_(weight[:whole].view(-1, half), noise, value=size)
+        if n > whole:
+            t[whole:].addcmul_(weight[whole:], noise[: n - whole], value=size)
+
+
+def _tensors(args: Any, kwargs: Any) -> list[Tensor]:
+    found = [a for a in args if isinstance(a, Tensor)]
+    nested = [a for a in args if isinstance(a, (list, tuple, dict))]
+    if nested or kwargs:
+        found += [t for t in tree_leaves((nested, kwargs)) if isinstance(t, Tensor)]
+    return found
+
+
+@functools.cache
+def _roundoff(dtype: torch.dtype) -> float:
+    return roundoff(real_dtype(dtype))

@@ -26,6 +26,7 @@ class Trial:
     covers: tuple[str, ...]
     probe: bool = False
     between: bool = False
+    as_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,11 @@ def in_component(group: Group, g: Element, component: Element) -> Element:
 
 
 def single_parts(group: Group, rng: np.random.Generator, count: int) -> list[Trial]:
-    """Each part alone, to take a composed failure apart: every part of the algebra, every discrete generator."""
+    """Each part alone, to take a composed failure apart: translations first, then the rest of the algebra, then reflections."""
     if group.is_finite:
         return []
     trials = []
-    for part in group.parts:
+    for part in sorted(group.parts, key=lambda part: "translation" not in part.name):
         scale = 1.0 if group.affine and "translation" in part.name else 0.7
         elements = []
         for _ in range(count):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,6 +153,14 @@ def worst_ratio(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
 
 def median(x: Tensor) -> float:
     """The median of the entries, 0 for none."""
-    return float(statistics.median(x.flatten().tolist())) if 0 < x.numel() < 64 else (
-        float(x.flatten().double().quantile(0.5)) if 0 < x.numel() <= 10_000_000 else float(x.flatten().median()) if x.numel() else 0.0
-    )
+    return float(x.flatten().double().nanmedian()) if x.numel() else 0.0
+
+
+def medians(x: Tensor) -> Tensor:
+    """Medians over rows, for each column of the last dimension, in the shape of ``x``.
+
+    Columns may differ in size by magnitudes. With fewer than four rows, one median for all.
+    """
+    if x.dim() < 2 or x.numel() < 4 * x.shape[-1]:
+        return torch.full_like(x, median(x))
+    return x.flatten(0, -2).median(0).values.expand(x.shape)
