@@ -39,7 +39,7 @@ WIDTH = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the cases, print what was found, write the reports; the exit status."""
+    """Run the cases, print what was found, write the reports; exit status 1 where a verdict is wrong or nothing ran."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--html", metavar="FILE", help="write a self-contained HTML report")
     parser.add_argument("--json", metavar="FILE", help="write a JSON report")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not result.passed:
             print_failure(console, case, result)
     for label, missing in skipped.items():
-        how = " and ".join(dict.fromkeys(INSTALL[name] for name in missing))
+        how = " && ".join(dict.fromkeys(INSTALL[name] for name in missing))
         console.print(f"\nnot run: {label}, which needs {', '.join(missing)}: [cyan]{escape(how)}[/]", soft_wrap=True)
     write(console, [result for _, result in found], options.html, options.json)
     wrong = [(case, result) for case, result in found if result.verdict != case.expected]
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = time.perf_counter() - started
     right = f"{len(found) - len(wrong)} of {len(found)} verdicts as expected"
     console.print(f"\n{right}, in {seconds:.1f} s" + (f"; {len(skipped)} not run" if skipped else ""))
-    return 1 if wrong else 0
+    return 1 if wrong or not found else 0
 
 
 def run(case: Case, progress: Callable[[str], None] = lambda step: None) -> Audit:

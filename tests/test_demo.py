@@ -99,6 +99,12 @@ def test_a_missing_library_is_told_and_the_rest_goes_on(two, monkeypatch, capsys
     assert "1 not run" in out
 
 
+def test_where_nothing_could_run_nothing_passes(two, monkeypatch, capsys):
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
+    assert demo.main([]) == 1
+    assert "0 of 0 verdicts as expected" in capsys.readouterr().out
+
+
 def test_without_the_libraries_for_html_it_says_how(two, monkeypatch, tmp_path, capsys):
     def refuse(*args, **kwargs):
         raise ImportError('the HTML report needs jinja2; from the checkout: pip install -e ".[report]"')

@@ -104,7 +104,8 @@ def write_html(audits: Report | Sequence[Audit | Record], path: str | Path, titl
     Raises:
         ImportError: jinja2 or matplotlib is missing; the message is the line that installs it.
 
-    >>> import tempfile, jinja2, matplotlib
+    >>> import tempfile
+    >>> import matplotlib  # of the report extra, as jinja2 is
     >>> from equiaudit import Audit, Verdict
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = write_html([Audit(Verdict.EXACT, label="net")], folder + "/report.html").read_text()
