@@ -15,6 +15,8 @@ import torch
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 
 OPTIONAL = ("ase", "e3nn", "escnn", "hypothesis", "jinja2", "matplotlib", "torch_geometric")
+# Modules whose doctests need libraries that they load themselves.
+LOADED_BY = {"equiaudit.report.html": "import jinja2\nimport matplotlib\n"}
 IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
 
 if importlib.util.find_spec("hypothesis"):
@@ -38,7 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(no_gpu)
         if isinstance(item, pytest.DoctestItem):
-            missing = missing_libraries("\n".join(example.source for example in item.dtest.examples))
+            own = LOADED_BY.get(item.dtest.globs.get("__name__", ""), "")
+            missing = missing_libraries(own + "\n".join(example.source for example in item.dtest.examples))
             if missing:
                 item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} not installed"))
 
