@@ -29,7 +29,7 @@ LAYERS = (
 REPORT_MAY_IMPORT = {"_version", "records", "report"}
 LIBRARIES_OF_INTEROP = {"e3nn", "escnn", "torch_geometric", "lightning", "pytorch_lightning", "nequip"}
 # Upward all the same, inside a function: ``audit(layers=True)`` asks for the layer that breaks the symmetry.
-ON_DEMAND = {("equiaudit.measure.audit", "diagnose")}
+ON_DEMAND = {("equiaudit.measure.run", "diagnose")}
 HEAVY = ("torch", "numpy", "hypothesis", "matplotlib")
 
 
@@ -120,13 +120,13 @@ def test_imports_run_one_way(module: str, path: Path) -> None:
     ("source", "module", "complaint"),
     [
         ("from equiaudit.measure import audit", "equiaudit.groups.so", "groups comes before measure"),
-        ("def f():\n    import equiaudit.cli", "equiaudit.measure.audit", "measure comes before cli"),
+        ("def f():\n    import equiaudit.cli", "equiaudit.measure.run", "measure comes before cli"),
         ("from ..symmetry import Symmetry", "equiaudit.groups.so", "groups comes before symmetry"),
-        ("from equiaudit import relax", "equiaudit.measure.audit", "measure comes before relax"),
-        ("from equiaudit.diagnose import localize", "equiaudit.measure.audit", "measure comes before diagnose"),
+        ("from equiaudit import relax", "equiaudit.measure.run", "measure comes before relax"),
+        ("from equiaudit.diagnose import localize", "equiaudit.measure.run", "measure comes before diagnose"),
         ("from equiaudit.groups import SO", "equiaudit.report.text", "report knows records alone"),
         ("import e3nn.o3", "equiaudit.representations.irreps", "only equiaudit.interop may"),
-        ("from hypothesis import given", "equiaudit.measure.audit", "only equiaudit.strategies may"),
+        ("from hypothesis import given", "equiaudit.measure.run", "only equiaudit.strategies may"),
     ],
 )
 def test_a_violation_is_found(source: str, module: str, complaint: str) -> None:
@@ -136,9 +136,9 @@ def test_a_violation_is_found(source: str, module: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("source", "module"),
     [
-        ("from equiaudit.groups import SO\nfrom ..records import Audit", "equiaudit.measure.audit"),
-        ("from equiaudit import Symmetry", "equiaudit.measure.audit"),
-        ("def f():\n    from equiaudit.diagnose import localize", "equiaudit.measure.audit"),
+        ("from equiaudit.groups import SO\nfrom ..records import Audit", "equiaudit.measure.run"),
+        ("from equiaudit import Symmetry", "equiaudit.measure.run"),
+        ("def f():\n    from equiaudit.diagnose import localize", "equiaudit.measure.run"),
         ("if TYPE_CHECKING:\n    from equiaudit.cli import main", "equiaudit.records"),
     ],
 )

@@ -15,7 +15,9 @@ from equiaudit.representations.structures import leaves
 
 def describe_environment(model: Any, inputs: Any, declared: torch.dtype) -> dict[str, Any]:
     """Versions, device, dtype and the settings that change rounding."""
-    tensors = [p for m in modules_of(model) for p in m.parameters()] + [v for _, v in leaves(inputs) if isinstance(v, Tensor)]
+    tensors = [p for m in modules_of(model) for p in m.parameters()] + [
+        v for _, v in leaves(inputs) if isinstance(v, Tensor)
+    ]
     device = tensors[0].device if tensors else torch.device("cpu")
     found: dict[str, Any] = {
         "equiaudit": __version__,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.residual import checked_leaves, rms
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.simple import Vector
-from equiaudit.representations.structures import leaves, map_leaves, path_name
+from equiaudit.representations.structures import Path, leaves, map_leaves, path_name
 
 
 def carried_frames(bench: Bench, found: Finding) -> list[str]:
@@ -30,7 +32,7 @@ def carried_frames(bench: Bench, found: Finding) -> list[str]:
     for path, value in leaves(base.inputs):
         if path in declared or not is_inexact(value) or value.dim() == 0 or value.shape[-1] != group.space_dim:
             continue
-        turned = map_leaves(lambda p, v, path=path: Vector().act(g, v) if p == path else v, base.inputs)
+        turned = replaced(base.inputs, path, Vector().act(g, value))
         try:
             out = checked_leaves(symmetry, bench.evaluator(turned))
         except Exception:  # a probe for a note must not fail the audit
@@ -41,7 +43,7 @@ def carried_frames(bench: Bench, found: Finding) -> list[str]:
             name = path_name(path, "the input")
             notes.append(
                 f"input {name} (shape {list(value.shape)}) is not declared and was not transformed, yet turning it changes the "
-                f"output by {felt:.1g}: if it carries a frame (a cell, edge vectors), declare it, for example {name!r}: \"vector\""
+                f'output by {felt:.1g}: if it carries a frame (a cell, edge vectors), declare it, for example {name!r}: "vector"'
             )
     return notes
 
@@ -50,3 +52,8 @@ def _apart(a: Tensor, b: Tensor | None) -> float:
     if b is None or a.shape != b.shape or not bool(torch.isfinite(b).all()):
         return 0.0
     return rms(b - a) / (rms(a) or 1.0)
+
+
+def replaced(inputs: Any, path: Path, value: Tensor) -> Any:
+    """The inputs with another value at one path."""
+    return map_leaves(lambda p, v: value if p == path else v, inputs)

@@ -66,7 +66,9 @@ class Floor:
             return False
         found = self.bench.probe(self.outcome, AMPLITUDES[self.taken], self.taken)
         self.taken += 1
-        self.noise = found if self.noise is None else [torch.maximum(a, b) for a, b in zip(self.noise, found, strict=True)]
+        self.noise = (
+            found if self.noise is None else [torch.maximum(a, b) for a, b in zip(self.noise, found, strict=True)]
+        )
         return True
 
     def rows(self, n: int, leaf: Leaf, repeat: float = 0.0, unit: float = 2.0**-53) -> Tensor:
@@ -83,7 +85,9 @@ def judge(leaf: Leaf, scale: Scale, residual: Tensor, floor: Tensor, outcome: Ou
         return Judgement(leaf, outcome, 0.0, 0.0, 0.0, (), 0.0, True)
     if not bool(torch.isfinite(error).all()):
         flat = int((~torch.isfinite(error)).flatten().to(torch.int8).argmax())
-        return Judgement(leaf, outcome, float("nan"), float("nan"), 0.0, where(residual, leaf, flat), float("inf"), False)
+        return Judgement(
+            leaf, outcome, float("nan"), float("nan"), 0.0, where(residual, leaf, flat), float("inf"), False
+        )
     denominator = scale.typical
     excess = error / floor.clamp(min=torch.finfo(torch.float64).tiny)
     worst = int((error if bool((excess <= 1).all()) else error * (excess > 1)).flatten().argmax())

@@ -31,6 +31,7 @@ class Slope:
     refused: Mapping[str, str] = field(default_factory=dict)
     forwards: int = 0
     jvps: int = 0
+    errors: Mapping[Path, Tensor] = field(default_factory=dict)
 
 
 def directions(symmetry: Symmetry, inputs: Any, coordinates: Matrix) -> Matrix:
@@ -92,7 +93,8 @@ def slope(
     outputs = map_leaves(lambda p, _: values.get(p), held["out"])
     turned = {p: t for p, _, t in symmetry.output_velocity(coordinates, outputs, base)}
     result = {p: moved[p].to(turned[p].dtype) - turned[p] for p in turned if p in moved}
-    return Slope(result, moved, turned, found.backend, found.refused, found.forwards, found.jvps)
+    errors = dict(zip(paths, found.errors or (), strict=False))
+    return Slope(result, moved, turned, found.backend, found.refused, found.forwards, found.jvps, errors)
 
 
 def _own(value: Any) -> Any:

@@ -18,22 +18,24 @@ POOL = 1 << 18
 # Operations that only move, copy, select or create data: their results are exact.
 _EXACT = frozenset(
     """
-    _to_copy alias arange argmax argmin argsort as_strided as_strided_ bitwise_and bitwise_not bitwise_or broadcast_tensors
-    bucketize cat clone constant_pad_nd contiguous copy copy_ detach diag_embed diagonal diagonal_scatter dropout embedding
-    empty empty_like empty_strided eq expand expand_copy eye fill fill_ flip full full_like gather ge gt hstack index index_copy
-    index_copy_ index_fill index_fill_ index_put index_put_ index_select isfinite isinf isnan item le lift lift_fresh
-    lift_fresh_copy linspace logical_and logical_not logical_or lt masked_fill masked_fill_ masked_scatter masked_select
-    max_pool2d_with_indices maximum minimum max min amax amin clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ relu relu_
-    abs abs_ neg neg_ sign sign_ round floor ceil trunc where select select_scatter slice slice_scatter sort sort_stable topk
-    movedim narrow native_dropout ne new_empty new_empty_strided new_full new_ones new_zeros nonzero ones ones_like permute
-    pixel_shuffle pixel_unshuffle rand rand_like randn randn_like randint randperm repeat resize_ resize roll rot90 scalar_tensor
-    scatter set_ split split_with_sizes squeeze squeeze_ stack swapaxes t t_ tile to transpose transpose_ tril triu unbind
-    unfold unique unsqueeze unsqueeze_ unsafe_view view view_as_complex view_as_real zeros zeros_like zero_ conj _conj
-    _conj_physical real imag resolve_conj _local_scalar_dense equal is_same_size threshold threshold_backward searchsorted
-    select_backward slice_backward embedding_dense_backward _reshape_alias _unsafe_view record_stream bernoulli bernoulli_
-    uniform_ normal_ random_ exponential_ isin unique_dim unique_consecutive _unique2 histc one_hot reflection_pad2d
-    replication_pad2d reflection_pad1d replication_pad1d median mode kthvalue cummax cummin _sparse_coo_tensor_unsafe
-    """.split()
+    _to_copy alias arange argmax argmin argsort as_strided as_strided_ bitwise_and bitwise_not bitwise_or
+    broadcast_tensors bucketize cat clone constant_pad_nd contiguous copy copy_ detach diag_embed diagonal
+    diagonal_scatter dropout embedding empty empty_like empty_strided eq expand expand_copy eye fill fill_ flip full
+    full_like gather ge gt hstack index index_copy index_copy_ index_fill index_fill_ index_put index_put_
+    index_select isfinite isinf isnan item le lift lift_fresh lift_fresh_copy linspace logical_and logical_not
+    logical_or lt masked_fill masked_fill_ masked_scatter masked_select max_pool2d_with_indices maximum minimum max
+    min amax amin clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ relu relu_ abs abs_ neg neg_ sign sign_
+    round floor ceil trunc where select select_scatter slice slice_scatter sort sort_stable topk movedim narrow
+    native_dropout ne new_empty new_empty_strided new_full new_ones new_zeros nonzero ones ones_like permute
+    pixel_shuffle pixel_unshuffle rand rand_like randn randn_like randint randperm repeat resize_ resize roll rot90
+    scalar_tensor scatter set_ split split_with_sizes squeeze squeeze_ stack swapaxes t t_ tile to transpose
+    transpose_ tril triu unbind unfold unique unsqueeze unsqueeze_ unsafe_view view view_as_complex view_as_real
+    zeros zeros_like zero_ conj _conj _conj_physical real imag resolve_conj _local_scalar_dense equal is_same_size
+    threshold threshold_backward searchsorted select_backward slice_backward embedding_dense_backward _reshape_alias
+    _unsafe_view record_stream bernoulli bernoulli_ uniform_ normal_ random_ exponential_ isin unique_dim
+    unique_consecutive _unique2 histc one_hot reflection_pad2d replication_pad2d reflection_pad1d replication_pad1d
+    median mode kthvalue cummax cummin _sparse_coo_tensor_unsafe
+    """.split()  # noqa: SIM905  as a list this would be a page long
 )
 
 
@@ -41,18 +43,20 @@ _EXACT = frozenset(
 _CONTRACTIONS = frozenset(
     """
     mm addmm bmm baddbmm mv addmv dot vdot linear convolution convolution_backward _convolution conv1d conv2d conv3d
-    mkldnn_convolution cudnn_convolution _scaled_dot_product_attention_math _fft_c2c _fft_r2c _fft_c2r matmul addbmm einsum
-    """.split()
+    mkldnn_convolution cudnn_convolution _scaled_dot_product_attention_math _fft_c2c _fft_r2c _fft_c2r matmul addbmm
+    einsum
+    """.split()  # noqa: SIM905  as a list this would be a page long
 )
 
 
 # Operations whose result can jump: a model without any of them has no ties, cutoffs or degenerate frames.
 JUMPING = frozenset(
     """
-    argmax argmin argsort sort sort_stable topk kthvalue median mode unique unique_dim unique_consecutive _unique2 max min
-    searchsorted bucketize nonzero masked_select lt le gt ge eq ne sign sgn round floor ceil trunc remainder fmod
-    floor_divide linalg_eigh _linalg_eigh linalg_eig _linalg_svd linalg_svd linalg_qr cummax cummin isin heaviside histc
-    """.split()
+    argmax argmin argsort sort sort_stable topk kthvalue median mode unique unique_dim unique_consecutive _unique2
+    max min searchsorted bucketize nonzero masked_select lt le gt ge eq ne sign sgn round floor ceil trunc remainder
+    fmod floor_divide atan2 angle linalg_eigh _linalg_eigh linalg_eig _linalg_svd linalg_svd linalg_qr cummax cummin
+    isin heaviside histc
+    """.split()  # noqa: SIM905  as a list this would be a page long
 )
 
 
@@ -60,9 +64,9 @@ class NoiseMode(TorchDispatchMode):
     """While active, the result of every inexact operation is multiplied by 1 + k·u·ξ, ξ uniform in [−1, 1].
 
     After a contraction (matrix product, convolution) the noise is relative to the RMS along the last dimension where
-    that is larger than the entry. u is the unit roundoff of the coarsest floating dtype in the operation, at most that of ``declared``: what a model
-    computes more coarsely than it declares counts as error, not as rounding. Sees scripted graphs and gradients that are
-    taken inside a forward; can't see numpy, or inside one kernel.
+    that is larger than the entry. u is the unit roundoff of the coarsest floating dtype in the operation, at most that
+    of ``declared``: what a model computes more coarsely than it declares counts as error, not as rounding. Sees
+    scripted graphs and gradients that are taken inside a forward; can't see numpy, or inside one kernel.
 
     Args:
         amplitude: k.
@@ -84,7 +88,9 @@ class NoiseMode(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # torch would wrap __torch_dispatch__ for its compiler: a second of imports, and a call per operation
+        return (
+            False  # torch would wrap __torch_dispatch__ for its compiler: a second of imports, and a call per operation
+        )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

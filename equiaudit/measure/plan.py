@@ -137,13 +137,17 @@ def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int,
     # One composed element tests every part in one forward. On the caller's own input it shifts far: that shakes ties too.
     trials.append(composed("x0", mirrored[0], far=group.affine))
     quick = effort == "quick"
-    trials.append(composed("x1", components[0] if quick and len(mirrored) == 1 else mirrored[1 % len(mirrored)], not quick))
+    trials.append(
+        composed("x1", components[0] if quick and len(mirrored) == 1 else mirrored[1 % len(mirrored)], not quick)
+    )
     trials += [composed("x1", component) for component in mirrored[2:]]  # every component at least once
     poses = group.special_elements()
     if not quick:
         trials += _poses(group, poses, effort, count, parts)
     if effort == "thorough":
-        trials += [composed("x1" if n % 2 else "x0", components[n % len(components)], far=n % 4 == 3) for n in range(12)]
+        trials += [
+            composed("x1" if n % 2 else "x0", components[n % len(components)], far=n % 4 == 3) for n in range(12)
+        ]
     random = sum("random" in t.name for t in trials)
     extent = f"{random} random elements" + (f", {len(trials) - random} special poses" if len(trials) > random else "")
     return Plan(tuple(trials), extent)

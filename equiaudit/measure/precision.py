@@ -44,7 +44,9 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 def declared_dtype(model: Any, inputs: Any) -> torch.dtype:
     """The real dtype that a model works in: that of most of its parameters, else of its buffers, else of the inputs."""
     roots = modules_of(model)
-    tensors = [t for m in roots for t in m.parameters()] or [t for m in roots for t in m.buffers() if is_inexact(t)]
+    tensors: list[Tensor] = [t for m in roots for t in m.parameters()] or [
+        t for m in roots for t in m.buffers() if is_inexact(t)
+    ]
     tensors = [t for t in tensors if is_inexact(t)] or [v for _, v in leaves(inputs) if is_inexact(v)]
     if not tensors:
         return torch.get_default_dtype()
@@ -72,7 +74,9 @@ def cast_inputs(inputs: Any, dtype: torch.dtype | None = None) -> Any:
 
 def describe_mismatch(model: Any, inputs: Any) -> str | None:
     """Why a model can't take these inputs at its own precision: several floating dtypes, or several devices; else None."""
-    held = [p for m in modules_of(model) for p in m.parameters()] or [b for m in modules_of(model) for b in m.buffers()]
+    held: list[Tensor] = [p for m in modules_of(model) for p in m.parameters()] or [
+        b for m in modules_of(model) for b in m.buffers()
+    ]
     given = [v for _, v in leaves(inputs) if isinstance(v, Tensor)]
     for what, of in (
         ("dtype", lambda t: str(real_dtype(t.dtype)).removeprefix("torch.") if is_inexact(t) else ""),
@@ -110,7 +114,9 @@ def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
     try:
         out = _copy_callable(_unwrapped(model), memo)
     except Exception as problem:  # whatever a model's __deepcopy__ raises
-        raise CopyFailed(f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}") from problem
+        raise CopyFailed(
+            f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}"
+        ) from problem
     for root in modules_of(out):
         if dtype is not None:
             root._apply(lambda t: t.to(_matching(t, dtype)) if is_inexact(t) else t)
@@ -141,7 +147,12 @@ def _cast_attributes(root: nn.Module, dtype: torch.dtype) -> None:
                 continue
             if is_inexact(value):
                 module.__dict__[name] = value.detach().to(_matching(value, dtype))
-            elif isinstance(value, (list, tuple)) and value and all(is_inexact(v) for v in value) and type(value) in (list, tuple):
+            elif (
+                isinstance(value, (list, tuple))
+                and value
+                and all(is_inexact(v) for v in value)
+                and type(value) in (list, tuple)
+            ):
                 module.__dict__[name] = type(value)(v.detach().to(_matching(v, dtype)) for v in value)
             elif type(value) is dict and value and all(is_inexact(v) for v in value.values()):
                 module.__dict__[name] = {k: v.detach().to(_matching(v, dtype)) for k, v in value.items()}

@@ -12,12 +12,17 @@ import torch
 
 from equiaudit.groups.base import Element, Group
 from equiaudit.groups.parsing import parse
-from equiaudit.measure.audit import _name_of, _Run, as_symmetries
+from equiaudit.measure.audit import _name_of, as_symmetries
+from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.examine import Examination, Finding, Settled
 from equiaudit.measure.judge import Judgement
+from equiaudit.measure.jumps import find_jump
 from equiaudit.measure.plan import Plan, Trial
+from equiaudit.measure.run import Run
+from equiaudit.measure.sanity import check_moves, find_vacuous, look_at_outputs
 from equiaudit.measure.state import preserved
+from equiaudit.measure.summary import summarise
 from equiaudit.records import Audit, Cost, Verdict
 from equiaudit.representations.image import Image
 from equiaudit.representations.structures import StructureError
@@ -84,7 +89,7 @@ def replay(
 
         inputs = random_inputs(symmetries[0], model, seed=seed)
     with preserved(model), torch.inference_mode(False):
-        run = _Run(
+        run = Run(
             model, inputs, symmetries, forward, reference, "quick", seed, tolerance, atol, randomness,
             perturb is True, lambda _: None,
         )  # fmt: skip
@@ -144,7 +149,7 @@ def _codes(text: str) -> list[str]:
     return [text]
 
 
-def _once(run: _Run, symmetry: Symmetry, elements: tuple[Element, ...], base: str, hiding: bool) -> Finding:
+def _once(run: Run, symmetry: Symmetry, elements: tuple[Element, ...], base: str, hiding: bool) -> Finding:
     if base not in run.x:
         raise ValueError("on='twin': nothing in these inputs can be jittered, so there is no twin")
     count = symmetry.sample_count(run.inputs)
@@ -153,12 +158,12 @@ def _once(run: _Run, symmetry: Symmetry, elements: tuple[Element, ...], base: st
     elements = elements * count if len(elements) == 1 else elements
     images = [rep for _, _, rep in symmetry.input_leaves(run.inputs) if isinstance(rep, Image)]
     between = not symmetry.acts.is_finite and not all(rep.is_exact(g) for rep in images for g in elements)
-    trial = Trial("as given", elements, base, ("as given",), probe=True, between=between)
+    trial = Trial("as given", elements, base, ("as given",), probe=True, between=between, as_given=True)
     helpers = run.helpers(symmetry, count)
     bench = run._bench(symmetry, run.evaluator, run.x, run.y)
     examination = Examination(bench, Plan((trial,), "one element"), helpers)
     try:
-        examination.look_at_outputs()
+        look_at_outputs(examination)
         if hiding:
             changed = helpers.with_parameters()
             if changed is None:
@@ -180,20 +185,20 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
     """As an audit does it: on the caller's input, the twin says what rounding does where the input sits on a tie."""
     found, alone = examination.found, trial.base == "x1" or "x1" not in examination.bench.inputs
     trial = dataclasses.replace(trial, probe=alone)
-    examination.check_moves(trial)
+    check_moves(examination, trial)
     outcome, rows = examination.try_element(trial)
     twin = [] if alone else examination.try_element(dataclasses.replace(trial, base="x1", probe=True))[1]
     examination.judged.append((outcome, rows))
-    examination.find_vacuous()
+    find_vacuous(examination)
 
     def within(judged: list[Judgement]) -> bool:
         return all(j.within for n, j in enumerate(judged) if n not in examination.vacuous)
 
     if within(rows):
-        examination.find_jump()
+        find_jump(examination)
     examination.judged = [(outcome, rows)]
     if not within(rows):
-        if examination._is_rounding_of_constants(outcome, examination._worst(rows)):
+        if is_rounding_of_constants(examination, outcome, worst_of(examination, rows)):
             examination.constants = True
         else:
             found.verdict, found.worst_trial = Verdict.BROKEN, outcome
@@ -201,4 +206,4 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
             found.cause = (
                 "hidden by parameter" if hiding else "aliasing" if trial.between else "discontinuity" if jumps else None
             )
-    examination.summarise()
+    summarise(examination)

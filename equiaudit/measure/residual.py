@@ -136,7 +136,9 @@ def equivariance_error(
             count = symmetry.sample_count(inputs)
             acting = (g,) * count if symmetry.batch is not None else (g,)
             moved = pull_back(symmetry, acting, evaluator(symmetry.act_on_inputs(acting, inputs)), inputs)
-            out.append(worst_ratio([(r, leaf.value) for r, leaf in zip(residuals(symmetry, base, moved), base, strict=True)]))
+            out.append(
+                worst_ratio([(r, leaf.value) for r, leaf in zip(residuals(symmetry, base, moved), base, strict=True)])
+            )
     return out
 
 

@@ -100,21 +100,21 @@ def _put_back(now: dict[str, Any], before: dict[str, Any]) -> None:
 @contextmanager
 def random_states() -> Iterator[None]:
     """Restore the random states of torch (all devices in use), numpy and random on the way out."""
-    python, legacy = random.getstate(), np.random.get_state()
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  models draw from the legacy generator
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(legacy)
+            np.random.set_state(legacy)  # noqa: NPY002  models draw from the legacy generator
 
 
 def seed_everything(seed: int) -> None:
     """Seed torch, numpy and random."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  models draw from the legacy generator
 
 
 @contextmanager

@@ -23,9 +23,10 @@ def make_twin(
 ) -> Any | None:
     """The inputs with every declared floating-point leaf jittered by 5 %; None where nothing can be moved.
 
-    Points get three pairs of nodes placed exactly along the lab axes, on both sides of the centroid, which stays where it is:
-    faults in gimbal poses and in axis-aligned edges show there (unless ``aligned`` is False). Where no declared leaf is floating-point, undeclared ones
-    move, then integers are drawn anew from the values that are there. Values are representable in ``dtype``.
+    Points get three pairs of nodes placed exactly along the lab axes, on both sides of the centroid, which stays where
+    it is: faults in gimbal poses and in axis-aligned edges show there (unless ``aligned`` is False). Where no declared
+    leaf is floating-point, undeclared ones move, then integers are drawn anew from the values that are there. Values
+    are representable in ``dtype``.
     """
     declared: dict[Path, Representation] = {}
     for symmetry in symmetries:
@@ -107,14 +108,15 @@ def representable(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x rounded to what ``dtype`` holds, in wide precision."""
     if dtype == torch.float64:
         return x
-    narrow = (torch.complex64 if dtype == torch.float32 else torch.complex64) if x.is_complex() else dtype
+    narrow = torch.complex64 if x.is_complex() else dtype
     return x.to(narrow).to(x.dtype)
 
 
 def along_axes(points: Tensor, dtype: torch.dtype) -> Tensor:
     """Up to d pairs of nodes on opposite sides of the centroid, exactly along the lab axes, the last axis first.
 
-    The centroid is kept. The coordinates lie on a dyadic grid, so that the mean is exact and edge and centre vectors have true zeros.
+    The centroid is kept. The coordinates lie on a dyadic grid, so that the mean is exact and edge and centre vectors have
+    true zeros.
     """
     n, d = points.shape
     pairs = min(d, (n - d) // 2)  # d nodes stay free: fewer would make the whole twin flat
