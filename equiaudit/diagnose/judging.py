@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from equiaudit.diagnose.moves import Move
+from equiaudit.diagnose.moves import Move, is_orthogonal
 from equiaudit.diagnose.rows import Fit, about_an_offset, orthogonal, sorted_rows_change
 from equiaudit.measure.bench import Bench
 from equiaudit.measure.residual import rms
@@ -64,8 +64,9 @@ def judge_layer(bench: Bench, move: Move, pair: Pair, limit: float, seed: int) -
     if move.kind == "motion":
         motions = (orthogonal(pair.before, pair.after), about_an_offset(pair.before, pair.after))
         return min(motions, key=lambda f: f.error)
-    if move.kind == "linear":
-        return Fit(plain, "")  # a group that is not compact: only a fit can tell
+    if move.kind == "linear":  # a group that is not compact: an orthogonal T_g acquits, but only a fit can accuse
+        fit = orthogonal(pair.before, pair.after)
+        return fit if fit.error <= limit and is_orthogonal(move.element.linear) else Fit(plain, "")
     if move.kind == "image" and move.image is not None:
         fit = _turned_back(move, move.image, pair)
     else:

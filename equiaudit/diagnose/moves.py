@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiaudit.groups.base import Element, Group
+from equiaudit.groups.laws import is_compact
 from equiaudit.groups.permutations import Permutations
 from equiaudit.measure.bench import Bench
 from equiaudit.measure.examine import Finding
@@ -80,13 +81,15 @@ def _any(group: Group, rng: np.random.Generator) -> Element:
 
 def _parts(group: Group, g: Element) -> list[tuple[str, Element]]:
     """A turn about the origin and a shift, where the group has both; the element itself elsewhere."""
+    # A rotation in the Lorentz group is an orthogonal matrix, yet features of that group need not turn by one.
+    kind = "turn" if is_compact(group) and is_orthogonal(g.linear) else "linear"
     if not group.affine:
-        return [] if g.is_identity() else [("turn" if is_orthogonal(g.linear) else "linear", g)]
+        return [] if g.is_identity() else [(kind, g)]
     found = []
     shift = group.translation(*g.translation)
     linear = shift.inverse() @ g
     if np.abs(linear.linear - np.eye(len(linear.linear))).max() > 1e-9:
-        found.append(("turn" if is_orthogonal(linear.linear) else "linear", linear))
+        found.append((kind, linear))
     if np.abs(g.translation).max() > 0:
         found.append(("shift", shift))
     return found

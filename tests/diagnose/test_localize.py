@@ -10,7 +10,7 @@ from torch.nn.modules import module as torch_module
 from equiaudit import Symmetry, audit
 from equiaudit.diagnose.judging import Pair, judge_layer
 from equiaudit.diagnose.localize import localize
-from equiaudit.diagnose.moves import Move
+from equiaudit.diagnose.moves import Move, _parts
 from equiaudit.groups import SE, SO, Cyclic, E, Lorentz, O, Permutations
 
 CLOUD = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)) + torch.tensor([0.4, -1.1, 0.7])
@@ -285,6 +285,17 @@ def test_too_few_rows_are_called_unknown_where_only_a_fit_can_tell() -> None:
     few = localize(nn.Sequential(nn.Flatten(0), nn.Linear(120, 60), nn.Tanh()), momenta, symmetry)
     row = next(r for r in few.rows if r.layer == "1")
     assert (row.verdict, row.note, row.error) == ("unknown", "too few rows to fit a T_g", None)
+    pooled = localize(MinkowskiNet(True), momenta, symmetry)  # a linear map of one vector: never the fault
+    assert next(r.verdict for r in pooled.rows if r.layer == "widen") == "unknown"
+    assert pooled.first_bad != "widen"
+
+
+@pytest.mark.parametrize("coordinates", [(0.9, 0.8, -1.6, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.9, 0.2, 0.3)])
+def test_no_element_of_a_group_that_is_not_compact_asks_for_an_orthogonal_motion(coordinates) -> None:
+    g = Lorentz().exp(*coordinates)  # a rotation; a boost
+    assert [kind for kind, _ in _parts(Lorentz(), g)] == ["linear"]
+    assert [kind for kind, _ in _parts(SO(3), SO(3).exp(0.9, 0.8, -1.6))] == ["turn"]
+    assert [kind for kind, _ in _parts(E(3), E(3).exp(0.9, 0.8, -1.6, 1.0, 0.0, 0.0))] == ["turn", "shift"]
 
 
 def test_a_fault_that_only_mirrors_show_is_found() -> None:
@@ -329,7 +340,8 @@ def test_a_layer_that_gives_nan_is_first() -> None:
     assert found.first_bad_layer == "1"
 
 
-def test_hooks_are_gone_and_the_verdict_stands_when_the_model_raises() -> None:
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_hooks_are_gone_and_the_verdict_stands_when_the_model_raises(more) -> None:
     class Fragile(nn.Module):
         calls = 0
 
@@ -339,14 +351,19 @@ def test_hooks_are_gone_and_the_verdict_stands_when_the_model_raises() -> None:
                 raise RuntimeError("worn out")
             return x.tanh()
 
-    limit = 10**9
-    audit(Fragile(), CLOUD, Symmetry(SO(3), "vector", "vector"))
-    limit, Fragile.calls = Fragile.calls, 0
+    limit, calls_before = 10**9, {}
+    vectors = Symmetry(SO(3), "vector", "vector")
+    audit(Fragile(), CLOUD, vectors, progress=lambda step: calls_before.setdefault(step, Fragile.calls))
+    assert calls_before["layers"] + more < Fragile.calls  # localising alone takes the calls beyond the limit
+    limit = calls_before["layers"] + more
     before = len(torch_module._global_forward_hooks)
-    found = audit(Fragile(), CLOUD, Symmetry(SO(3), "vector", "vector"), layers=True)
-    assert found.verdict == "BROKEN"
-    assert found.layers[0]["note"] == "RuntimeError: worn out"
-    assert len(torch_module._global_forward_hooks) == before
+    for layers in (True, False):
+        Fragile.calls = 0
+        found = audit(Fragile(), CLOUD, vectors, layers=layers)
+        assert found.verdict == "BROKEN"
+        assert found.first_bad_layer is None
+        assert [row["note"] for row in found.layers] == ["RuntimeError: worn out"] * layers
+        assert len(torch_module._global_forward_hooks) == before
 
 
 def test_the_table_reads_and_survives_json() -> None:
