@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import numpy as np
@@ -14,6 +15,10 @@ from equiaudit.groups import E, O
 from equiaudit.measure.state import preserved
 
 RIGID = Symmetry(E(3), "points", "invariant")
+
+
+class HalfWay(RuntimeError):
+    """What ``Messy`` raises."""
 
 
 class Messy(nn.Module):
@@ -31,7 +36,7 @@ class Messy(nn.Module):
     def forward(self, x):
         self.calls += 1
         if self.fail_at is not None and int(self.count) >= self.fail_at:
-            raise RuntimeError("half-way")
+            raise HalfWay
         self.count = self.count + 1
         self.norm(x.detach().to(self.norm.weight.dtype))
         with torch.no_grad():
@@ -40,7 +45,7 @@ class Messy(nn.Module):
         self.eval()
         torch.set_default_dtype(torch.float64)
         torch.rand(3)
-        np.random.rand()
+        np.random.rand()  # noqa: NPY002  the global state is what must not change
         random.random()
         centred = x - x.mean(0)
         x.detach().zero_()
@@ -55,7 +60,7 @@ def snapshot(model):
     grads = {k: None if p.grad is None else p.grad.clone() for k, p in model.named_parameters()}
     flags = {k: p.requires_grad for k, p in model.named_parameters()}
     modes = {k: m.training for k, m in model.named_modules()}
-    rng = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    rng = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     return state, ids, grads, flags, modes, rng, torch.get_default_dtype()
 
 
@@ -79,11 +84,9 @@ def test_nothing_has_changed(reference, fail_at):
     torch.manual_seed(0)
     model, x = Messy(fail_at), torch.randn(6, 3)
     before, given = snapshot(model), x.clone()
-    try:
+    # Where it may raise it need not: an audit may be over before that many calls.
+    with contextlib.suppress(HalfWay) if fail_at is not None else contextlib.nullcontext():
         audit(model, x, RIGID, reference=reference, perturb=False)
-    except RuntimeError as problem:
-        assert "half-way" in str(problem)
-        assert fail_at is not None
     same(before, snapshot(model))
     assert torch.equal(x, given)
     assert not x.requires_grad
