@@ -81,16 +81,13 @@ class NoiseMode(TorchDispatchMode):
         self.amplitude, self.limit = amplitude, roundoff(declared)
         self.seen: set[str] = set()
         self._random = random.Random(seed)
-        # One pool of noise for all operations, read from a new offset each time: drawing per operation costs more than the
-        # model, and random numbers can't be drawn below torch.func's transforms.
-        self._pool = torch.rand(POOL, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        self._pool = _pool()
         self._placed: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return (
-            False  # torch would wrap __torch_dispatch__ for its compiler: a second of imports, and a call per operation
-        )
+        # torch would wrap __torch_dispatch__ for its compiler: a second of imports, and one more call per operation
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -148,6 +145,14 @@ def _tensors(args: Any, kwargs: Any) -> list[Tensor]:
     if nested or kwargs:
         found += [t for t in tree_leaves((nested, kwargs)) if isinstance(t, Tensor)]
     return found
+
+
+@functools.cache
+def _pool() -> Tensor:
+    # One pool of noise for all, read from a new offset for each operation, which the seed decides: drawing per operation
+    # costs more than the model, and random numbers can't be drawn below torch.func's transforms.
+    with torch.inference_mode(False):
+        return torch.rand(POOL, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 @functools.cache
