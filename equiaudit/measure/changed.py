@@ -12,8 +12,8 @@ from equiaudit.measure.precision import copy_model, is_inexact, roundoff
 from equiaudit.measure.state import modules_of
 
 
-def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 32.0) -> Any:
-    """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 32·u·ξ.
+def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 64.0) -> Any:
+    """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 64·u·ξ.
 
     The factor is keyed by the absolute value, so that numbers which belong together (±c in a Clebsch-Gordan table) stay
     together. Short dyadic numbers (0, ½, 3, …) are exact in every precision and stay.
@@ -48,7 +48,9 @@ def _shaken(t: Tensor, size: float, seed: int) -> Tensor:
     # a cheap deterministic hash of |t| to [−1, 1)
     bits = t.abs().to(torch.float32).view(torch.int32).to(torch.int64)
     xi = ((bits * 2654435761 + seed * 40503) % 2097143).to(t.dtype) / 1048571.5 - 1
-    return torch.where(short, t, t * (1 + size * xi))
+    # what a kernel summed up is off by the rounding of its terms, which small results feel more
+    typical = t.square().mean().sqrt() if t.numel() > 1 else t.abs()
+    return torch.where(short, t, t + size * xi * torch.sign(t) * torch.maximum(t.abs(), 0.5 * typical))
 
 
 def hiding_parameters(model: Any) -> list[str]:

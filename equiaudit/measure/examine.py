@@ -41,7 +41,7 @@ class Examination:
         self.shifts_break = False
         self.noise: list[Tensor] | None = None
         self.constants = False
-        self.shaken: Bench | None = None
+        self.shaken: list[Bench] = []
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
         self.vacuous: dict[int, str] = {}
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from equiaudit.measure.bench import Outcome
 from equiaudit.measure.constants import worst_of
+from equiaudit.measure.finding import Settled
 from equiaudit.measure.judge import ACCEPT, Judgement
 from equiaudit.measure.plan import Trial, single_parts
 from equiaudit.measure.residual import checked_leaves, medians
-from equiaudit.measure.sanity import must_be_finite
+from equiaudit.measure.sanity import must_be_finite, repeatability
 from equiaudit.records import Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) -> None:
     """A discontinuity at the caller's input, aliasing, or broken; then each part alone."""
+    if repeat := repeatability(exam, outcome.trial):  # a state that drifts looks like a violation
+        raise Settled(Verdict.INVALID, repeat, "not repeatable")
     worst = worst_of(exam, rows)
     exam.found.verdict = Verdict.BROKEN
     exam.found.worst_trial = outcome

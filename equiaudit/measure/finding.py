@@ -43,7 +43,7 @@ class Finding:
 class Helpers:
     """What the examination borrows from the audit: benches with changed parameters, and the caller's wishes."""
 
-    with_constants: Callable[[], Bench | None]
+    with_constants: Callable[[int], Bench | None]
     with_parameters: Callable[[], tuple[Bench, list[str]] | None]
     own: Bench | None
     declared: torch.dtype

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from equiaudit.groups.base import Matrix
-from equiaudit.measure.derivatives import Directional, directional_derivative
+from equiaudit.measure.derivatives import DIFFERENCES, Directional, directional_derivative
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.state import preserved
@@ -93,7 +93,8 @@ def slope(
     outputs = map_leaves(lambda p, _: values.get(p), held["out"])
     turned = {p: t for p, _, t in symmetry.output_velocity(coordinates, outputs, base)}
     result = {p: moved[p].to(turned[p].dtype) - turned[p] for p in turned if p in moved}
-    errors = dict(zip(paths, found.errors or (), strict=False))
+    differed = found.backend == DIFFERENCES
+    errors = dict(zip(paths, found.errors or (), strict=False)) if differed else {}
     return Slope(result, moved, turned, found.backend, found.refused, found.forwards, found.jvps, errors)
 
 

@@ -165,7 +165,7 @@ class Run:
     def helpers(self, symmetry: Symmetry, count: int) -> Helpers:
         """What an examination of this symmetry borrows."""
         return Helpers(
-            with_constants=lambda: self._with_constants(symmetry),
+            with_constants=lambda k: self._with_constants(symmetry, k),
             with_parameters=lambda: self._with_parameters(symmetry),
             own=self._own(symmetry),
             declared=self.declared,
@@ -189,10 +189,10 @@ class Run:
         x = {"x0": self.inputs} | ({"x1": self.twin} if "x1" in self.x else {})
         return self._bench(symmetry, evaluator, x, self.own_outputs)
 
-    def _with_constants(self, symmetry: Symmetry) -> Bench | None:
+    def _with_constants(self, symmetry: Symmetry, k: int) -> Bench | None:
         if self.evaluator.dtype != torch.float64 or not modules_of(self.evaluator.model):
             return None
-        shaken = shake_constants(self.evaluator.model, self.declared, self.seed)
+        shaken = shake_constants(self.evaluator.model, self.declared, self.seed + k)
         return self._bench(symmetry, self._evaluator(shaken, torch.float64), self.x, {})
 
     def _with_parameters(self, symmetry: Symmetry) -> tuple[Bench, list[str]] | None:

@@ -126,7 +126,11 @@ def check_moves(exam: Examination, trial: Trial) -> None:
 
 
 def repeatability(exam: Examination, trial: Trial) -> str | None:
-    """The sentence for a model that gives two answers to one input; None where it repeats itself."""
+    """The sentence for a model that gives two answers to one input; None where it repeats itself (asked twice)."""
+    return _repeated(exam, trial) or _repeated(exam, trial)
+
+
+def _repeated(exam: Examination, trial: Trial) -> str | None:
     base = exam.bench.base(trial.base)
     again = {leaf.path: leaf.value for leaf in checked_leaves(exam.bench.symmetry, exam.bench.evaluator(base.inputs))}
     for n, leaf in enumerate(base.leaves):
@@ -134,7 +138,7 @@ def repeatability(exam: Examination, trial: Trial) -> str | None:
         if other is None or other.shape != leaf.value.shape:
             return f"not repeatable: {leaf.name} has another shape when the same input is given again"
         apart = leaf.norms(other - leaf.value)
-        limit = max(1e-6, 64 * roundoff(exam.bench.evaluator.dtype or exam.helpers.declared)) * (
+        limit = max(1e-10, 64 * roundoff(exam.bench.evaluator.dtype or exam.helpers.declared)) * (
             exam.scales[n].rows_like(apart) + 1e-6 * leaf.norms(leaf.value)
         )
         if bool((apart > limit).any()):

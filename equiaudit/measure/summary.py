@@ -19,16 +19,20 @@ def summarise(exam: Examination) -> None:
     every = [j for _, rows in exam.judged for j in rows if j.leaf.path in alive]
     bad = [j for j in every if not j.within] if found.verdict is Verdict.BROKEN or exam.constants else []
     # where one part alone shows it, that is the simpler element to look at
-    simple = [j for j in bad if j.outcome.trial.covers == (j.outcome.trial.name,)]
-    worst = max(simple or bad or every, key=lambda j: j.error, default=None)
+    bad = [j for j in bad if len(j.outcome.trial.covers) == 1] or bad
+    worst = max(bad or every, key=lambda j: j.error, default=None)
     if worst is not None:
         found.error, found.floor = worst.error, worst.floor
+        if not worst.within and 0 < worst.excess < float("inf"):
+            found.floor = (
+                worst.error / worst.excess
+            )  # rows are judged one by one: the floor of the row that exceeds it most
         found.worst = place(exam, worst)
         if found.verdict is Verdict.BROKEN:
             found.worst_trial = worst.outcome
             tolerate(exam, bad)
     found.checks[:0] = table(exam)
-    leaf_results(exam, every)
+    leaf_results(exam, every, bad)
     moves = [rms(s.sensitivity) / (rms(s.size) or 1.0) for n, s in enumerate(exam.scales) if n not in exam.vacuous]
     found.sensitivity = max(moves, default=None)
     if exam.constants and found.verdict is Verdict.EXACT:
@@ -121,10 +125,10 @@ def alive(exam: Examination) -> set[Any]:
     return {leaf.path for n, leaf in enumerate(exam.bench.base("x0").leaves) if n not in exam.vacuous}
 
 
-def leaf_results(exam: Examination, every: list[Judgement]) -> None:
+def leaf_results(exam: Examination, every: list[Judgement], bad: list[Judgement]) -> None:
     """One result for each checked leaf."""
     for n, leaf in enumerate(exam.bench.base("x0").leaves):
-        mine = [j for j in every if j.leaf.path == leaf.path]
+        mine = [j for j in bad if j.leaf.path == leaf.path] or [j for j in every if j.leaf.path == leaf.path]
         worst = max(mine, key=lambda j: (not j.within, j.error), default=None)
         if n in exam.vacuous:
             verdict = Verdict.VACUOUS
