@@ -34,6 +34,7 @@ _HOME = {
     "AuditFailed": "assertions",
     "Check": "records",
     "InvalidError": "assertions",
+    "Group": "groups",
     "Irreps": "representations",
     "NotEquivariantError": "assertions",
     "Representation": "representations",

@@ -66,8 +66,9 @@ def assert_invariant(model: Any, inputs: Any, symmetry: Any, **options: Any) -> 
     'EXACT'
     """
     __tracebackhide__ = True
+    from equiaudit.measure.audit import as_symmetries
     from equiaudit.symmetry import Symmetry
 
-    found = [symmetry] if isinstance(symmetry, Symmetry) else list(symmetry)
+    found = as_symmetries(model, symmetry)
     invariant = [Symmetry(s.group, s.inputs, "invariant", batch=s.batch, hidden=s.hidden) for s in found]
     return assert_equivariant(model, inputs, invariant if len(invariant) > 1 else invariant[0], **options)

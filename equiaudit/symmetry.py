@@ -261,6 +261,21 @@ def as_specs(spec: Any, values: tuple[Any, ...], many: bool) -> tuple[Any, ...]:
     return (spec,) * len(values)
 
 
+def declared_nothing(spec: Any, value: Any, path: Path = ()) -> list[Path]:
+    """Paths where a representation is declared by name and the value is None."""
+    if spec is None or as_representation(spec) is not None:
+        return [path] if value is None and spec is not None else []
+    inside = open_up(value)
+    if inside is None:
+        return []
+    children, wanted = dict(zip(inside[0], inside[1], strict=True)), open_up(spec)
+    found: list[Path] = []
+    for key, child in zip(wanted[0], wanted[1], strict=True) if wanted is not None else ():
+        if key in children:
+            found += declared_nothing(child, children[key], (*path, key))
+    return found
+
+
 def check_spec(spec: Any, group: Group, path: Path = ()) -> None:
     """Raise RepresentationError, with the path, where a specification can't be read or the group does not have it."""
     if spec is None:
@@ -369,7 +384,7 @@ def act(
         raise StructureError(f"{path_name(path, root)} can't be {rep!r} of {acting.group!r}: {problem}")
     try:
         return rep.apply(acting, value)
-    except RepresentationError as error:
+    except (RepresentationError, TypeError) as error:
         raise StructureError(f"{path_name(path, root)}: {error}") from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from equiaudit.measure.derivatives import BACKENDS
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.examine import Finding
 from equiaudit.measure.plan import LIMITS
@@ -83,6 +84,12 @@ def audit(
         raise ValueError(f"effort must be one of {', '.join(map(repr, LIMITS))}, got {effort!r}")
     if randomness not in ("refuse", "match"):
         raise ValueError(f"randomness must be 'refuse' or 'match', got {randomness!r}")
+    if derivative not in ("auto", "off", *BACKENDS):
+        raise ValueError(
+            f"derivative must be 'auto', 'off' or one of {', '.join(map(repr, BACKENDS))}, got {derivative!r}"
+        )
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number that is not negative, got {seed!r}")
     if not callable(model):
         raise TypeError(f"a model must be callable, got {type(model).__name__}")
     for name, value in {"tolerance": tolerance, "atol": atol}.items():
@@ -94,12 +101,16 @@ def audit(
 
         inputs = random_inputs(symmetries[0], model, seed=seed)
     say = progress or (lambda _: None)
-    with preserved(model), torch.inference_mode(False):
+    with preserved((model, forward)), torch.inference_mode(False):
         run = Run(
             model, inputs, symmetries, forward, reference, effort, seed, tolerance, atol, randomness, perturb, say
         )
         findings = [run.settled] if run.settled else [run.examine(s, derivative, per_generator) for s in symmetries]
         found = combine(findings)
+        if not torch.is_grad_enabled():
+            run.notes.append(
+                "gradients were on during the audit, the caller has them off: a model that asks may differ"
+            )
         environment = describe_environment(model, inputs, run.declared)
         if found.verdict is Verdict.BROKEN:
             found.notes += run.frame_notes(

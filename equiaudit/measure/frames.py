@@ -14,13 +14,16 @@ from equiaudit.measure.residual import checked_leaves, rms
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.simple import Vector
 from equiaudit.representations.structures import Path, leaves, map_leaves, path_name
+from equiaudit.symmetry import UNDECLARED
 
 
 def carried_frames(bench: Bench, found: Finding) -> list[str]:
     """A note for each undeclared floating-point input that the output feels when it is turned like a vector."""
     symmetry, group = bench.symmetry, bench.symmetry.acts
-    if getattr(group, "acts_on_indices", False) or found.worst_trial is None:
+    if found.worst_trial is None:
         return []
+    if getattr(group, "acts_on_indices", False):
+        return left_alone(bench)
     declared = set()
     for path, value, rep in symmetry.input_leaves(bench.inputs["x0"]):
         if isinstance(rep, FromFunction):
@@ -57,3 +60,17 @@ def _apart(a: Tensor, b: Tensor | None) -> float:
 def replaced(inputs: Any, path: Path, value: Tensor) -> Any:
     """The inputs with another value at one path."""
     return map_leaves(lambda p, v: value if p == path else v, inputs)
+
+
+def left_alone(bench: Bench) -> list[str]:
+    """A note that lists the tensors that a relabelling did not touch: the commonest mistake with graphs."""
+    entries = bench.symmetry.input_leaves(bench.inputs["x0"])
+    names = [
+        path_name(p, "the input") for p, v, rep in entries if rep is UNDECLARED and isinstance(v, Tensor) and v.dim()
+    ]
+    if not names:
+        return []
+    return [
+        f'not declared, so not relabelled: {", ".join(names)}; index tensors are "edge_index", features of nodes and edges '
+        '"nodes" and "edges"'
+    ]

@@ -22,7 +22,7 @@ def find_jump(exam: Examination) -> tuple[Outcome, list[Judgement]] | None:
             n for n, j in enumerate(rows)
             if n not in exam.vacuous and exam.ratio(n, j.leaf, outcome.residuals[n]) > CLEARLY_WRONG
         ]  # fmt: skip
-        if outcome.trial.base != "x0" or not clear:
+        if outcome.trial.base != "x0" or not clear or exam.bench.action_error(outcome) > 1e-9:
             continue
         there, judged = exam.try_element(dataclasses.replace(outcome.trial, base="x1", probe=True))
         exam.judged.append((there, judged))

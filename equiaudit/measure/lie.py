@@ -147,6 +147,8 @@ def lie_derivative(
     >>> lie_derivative(lambda x: 2 * x + 1, x, Symmetry(SO(3), "vector", "vector")).tolist()
     [[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]]
     """
+    if not isinstance(symmetry, Symmetry):
+        raise TypeError(f"expected one Symmetry, got {type(symmetry).__name__}; for several, call once for each")
     group = symmetry.acts
     if not group.dim:
         raise StructureError(f"{group!r} is discrete: it has no Lie algebra; use equivariance_error for its elements")

@@ -49,6 +49,33 @@ _CONTRACTIONS = frozenset(
 )
 
 
+# Arithmetic that is exact where it gives whole numbers: bins, counters, parities.
+_WHOLE = frozenset(
+    [
+        "add",
+        "add_",
+        "sub",
+        "sub_",
+        "mul",
+        "mul_",
+        "div",
+        "div_",
+        "rsub",
+        "remainder",
+        "remainder_",
+        "fmod",
+        "floor_divide",
+        "sum",
+    ]
+)
+
+
+def _whole(t: Tensor) -> bool:
+    if t.is_complex() or t.is_meta or t.numel() > 4096 or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return bool((t == t.round()).all())
+
+
 # Operations whose result can jump: a model without any of them has no ties, cutoffs or degenerate frames.
 JUMPING = frozenset(
     """
@@ -101,6 +128,8 @@ class NoiseMode(TorchDispatchMode):
             return out
         seen = {t.dtype for t in (*_tensors(args, kwargs), *inexact)}
         u = max(_roundoff(d) for d in seen if d.is_floating_point or d.is_complex)
+        if name in _WHOLE and all(_whole(t) for t in inexact):
+            return out
         for t in inexact:
             self.shake(t, self.amplitude * min(u, self.limit), name in _CONTRACTIONS)
         return out

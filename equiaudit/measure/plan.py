@@ -73,7 +73,7 @@ def _images(group: Group, effort: str, rng: np.random.Generator, count: int, exa
         covers = (WHOLE, *dict.fromkeys(g.component))
         trials.append(Trial(repr(g), elements, "x1" if n else "x0", covers, probe=n == 1))
     between = tuple(in_component(group, group.sample(rng), group.identity()) for _ in range(count))
-    trials.append(Trial(BETWEEN, between, "x1", (BETWEEN,), between=True))
+    trials.append(Trial(BETWEEN, between, "x0", (BETWEEN,), between=True))
     few = f"{len(chosen)} of {len(exact)}" if len(chosen) < len(exact) else f"all {len(exact)}"
     return Plan(tuple(trials), f"{few} elements that permute pixels, and one between pixels")
 
@@ -87,11 +87,13 @@ def _relabellings(group: Group, effort: str, rng: np.random.Generator, count: in
 
     trials = [
         Trial("shuffle", several(shuffle), "x0", ("permutations",)),
+        # a roll and a transposition generate every permutation
         Trial("roll", (group.roll(1),) * count, "x1", ("permutations",), probe=True),  # type: ignore[attr-defined]
+        Trial("swap", (group.swap(0, 1),) * count, "x1", ("permutations",)),  # type: ignore[attr-defined]
     ]
     extra = {"quick": 0, "default": 1, "thorough": 16}[effort]
     trials += [Trial("shuffle", several(shuffle), "x1", ("permutations",)) for _ in range(extra)]
-    return Plan(tuple(trials), f"a roll and {extra + 1} random permutation{'s' if extra else ''}")
+    return Plan(tuple(trials), f"a roll, a transposition and {extra + 1} random permutation{'s' if extra else ''}")
 
 
 def _finite(group: Group, effort: str, rng: np.random.Generator, count: int) -> Plan:
@@ -146,7 +148,7 @@ def _continuous(group: Group, effort: str, rng: np.random.Generator, count: int,
         trials += _poses(group, poses, effort, count, parts)
     if effort == "thorough":
         trials += [
-            composed("x1" if n % 2 else "x0", components[n % len(components)], far=n % 4 == 3) for n in range(12)
+            composed("x1" if n % 2 else "x0", components[n % len(components)], far=n % 4 == 3) for n in range(48)
         ]
     random = sum("random" in t.name for t in trials)
     extent = f"{random} random elements" + (f", {len(trials) - random} special poses" if len(trials) > random else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import types
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -119,11 +120,14 @@ def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
         ) from problem
     for root in modules_of(out):
         if dtype is not None:
-            root._apply(lambda t: t.to(_matching(t, dtype)) if is_inexact(t) else t)
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # TorchScript's parameters are no leaves on the way
+                root._apply(lambda t: t.to(_matching(t, dtype)) if is_inexact(t) else t)
             _cast_attributes(root, dtype)
         for p in root.parameters():
-            p.requires_grad_(False)
-            p.grad = None
+            if p.is_leaf:  # TorchScript's converted parameters are not
+                p.requires_grad_(False)
+                p.grad = None
     return out
 
 

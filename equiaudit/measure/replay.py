@@ -185,7 +185,7 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
     """As an audit does it: on the caller's input, the twin says what rounding does where the input sits on a tie."""
     found, alone = examination.found, trial.base == "x1" or "x1" not in examination.bench.inputs
     trial = dataclasses.replace(trial, probe=alone)
-    check_moves(examination, trial)
+    check_moves(examination, [trial])
     outcome, rows = examination.try_element(trial)
     twin = [] if alone else examination.try_element(dataclasses.replace(trial, base="x1", probe=True))[1]
     examination.judged.append((outcome, rows))
@@ -200,6 +200,7 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
     if not within(rows):
         if is_rounding_of_constants(examination, outcome, worst_of(examination, rows)):
             examination.constants = True
+            rows[:] = [dataclasses.replace(j, within=True) for j in rows]
         else:
             found.verdict, found.worst_trial = Verdict.BROKEN, outcome
             jumps = bool(twin) and within(twin)

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equiaudit.groups import parse
 from equiaudit.groups.base import Element
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.precision import widen
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.structures import Path, StructureError, leaves, path_name
-from equiaudit.symmetry import Symmetry
+from equiaudit.symmetry import Symmetry, declared_nothing
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
         StructureError: a declared leaf is missing, is no tensor or has the wrong shape.
     """
     found: list[Leaf] = []
+    nothing = declared_nothing(symmetry.outputs, outputs)
+    if nothing:
+        raise StructureError(
+            f"declared {', '.join(path_name(p) for p in nothing)} is None; declare None to leave it unchecked"
+        )
     for path, value, rep in symmetry.output_leaves(outputs):
         if not isinstance(rep, Representation):
             continue
@@ -110,7 +116,7 @@ def equivariance_error(
         model: a module or any callable.
         inputs: its input; an exact tuple means several positional arguments.
         symmetry: the claim.
-        elements: one element or several.
+        elements: one element or several; also their code, or matrices.
         forward: ``forward(model, inputs)`` for models that are called otherwise.
 
     Returns:
@@ -125,7 +131,7 @@ def equivariance_error(
     """
     from equiaudit.measure.state import preserved
 
-    found = [elements] if isinstance(elements, Element) else list(elements)
+    found = read_elements(symmetry, elements)
     evaluator = Evaluator(model, None, forward)
     with preserved(model):
         base = checked_leaves(symmetry, evaluator(inputs))
@@ -140,6 +146,27 @@ def equivariance_error(
                 worst_ratio([(r, leaf.value) for r, leaf in zip(residuals(symmetry, base, moved), base, strict=True)])
             )
     return out
+
+
+def read_elements(symmetry: Symmetry, elements: Any) -> list[Element]:
+    """Elements of the symmetry's group, from elements, their code, or matrices; one or several.
+
+    Raises:
+        ValueError: an element of another group, or a matrix that is not in the group.
+    """
+    if not isinstance(symmetry, Symmetry):
+        raise TypeError(f"expected one Symmetry, got {type(symmetry).__name__}; for several, call once for each")
+    group, found = symmetry.acts, []
+    several = not isinstance(elements, (Element, str)) and (not hasattr(elements, "ndim") or elements.ndim == 3)
+    for g in elements if several else [elements]:
+        if isinstance(g, str):
+            g = parse(g)
+        elif not isinstance(g, Element):
+            g = group.element(g)
+        if g.group != group:
+            raise ValueError(f"{g!r} is an element of {g.group!r}, the symmetry is about {group!r}")
+        found.append(g)
+    return found
 
 
 def rms(x: Tensor) -> float:

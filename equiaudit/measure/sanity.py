@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +16,7 @@ from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, medians, rms
 from equiaudit.records import Verdict
 from equiaudit.representations.structures import leaves, path_name
+from equiaudit.symmetry import UNDECLARED
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -101,28 +104,36 @@ def must_be_finite(exam: Examination, found: Any, what: str, element: str = "") 
             )
 
 
-def check_moves(exam: Examination, trial: Trial) -> None:
-    """VACUOUS where the element leaves every input where it is."""
-    trial = exam.available(trial)
+def check_moves(exam: Examination, trials: Sequence[Trial]) -> None:
+    """VACUOUS where no element moves any declared input."""
+    if any(_moves(exam, dataclasses.replace(trial, base="x0")) for trial in trials):
+        return
+    declared = [rep for _, _, rep in exam.bench.symmetry.input_leaves(exam.bench.inputs["x0"]) if rep is not None]
+    if all(rep is UNDECLARED for rep in declared):
+        raise Settled(Verdict.VACUOUS, "no input is declared, so the group acts on nothing: Symmetry(group, inputs=…)")
+    raise Settled(
+        Verdict.VACUOUS,
+        f"the inputs are fixed by the group: {trials[0].elements[0]!r} changes no declared input, so no output could differ",
+    )
+
+
+def _moves(exam: Examination, trial: Trial) -> bool:
     base = exam.bench.base(trial.base)
     moved = exam.bench.symmetry.act_on_inputs(exam.bench.placed(trial), base.inputs)
     before, after = dict(leaves(base.inputs)), dict(leaves(moved))
     for path, value in before.items():
         now = after.get(path)
-        if isinstance(value, Tensor) and isinstance(now, Tensor):
-            if value.shape != now.shape or value.dtype != now.dtype:
-                return
-            if is_inexact(value):
-                if rms(now - value) > 1e-9 * rms(value):
-                    return
-            elif not torch.equal(value, now):
-                return
-        elif now is not value:
-            return
-    raise Settled(
-        Verdict.VACUOUS,
-        f"the inputs are fixed by the group: {trial.elements[0]!r} changes no declared input, so no output could differ",
-    )
+        if not isinstance(value, Tensor) or not isinstance(now, Tensor):
+            if now is not value:
+                return True
+        elif value.shape != now.shape or value.dtype != now.dtype:
+            return True
+        elif is_inexact(value):
+            if rms(now - value) > 1e-9 * rms(value):
+                return True
+        elif not torch.equal(value, now):
+            return True
+    return False
 
 
 def repeatability(exam: Examination, trial: Trial) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,15 +45,58 @@ def modules_of(model: Any) -> list[nn.Module]:
     return found
 
 
+def reachable_modules(model: Any) -> list[nn.Module]:
+    """``modules_of``, and modules that a function reaches by its globals, defaults, or in a list or dict."""
+    found = modules_of(model)
+    seen: set[int] = set()
+
+    def look(value: Any, depth: int) -> None:
+        if depth > 6 or id(value) in seen:
+            return
+        if isinstance(value, types.FunctionType):
+            seen.add(id(value))
+        if isinstance(value, nn.Module):
+            if all(value is not m for m in found):
+                found.append(value)
+        elif isinstance(value, (list, tuple, set)):
+            for item in value:
+                look(item, depth + 1)
+        elif isinstance(value, dict):
+            for item in value.values():
+                look(item, depth + 1)
+        elif isinstance(value, types.FunctionType):
+            names = [n for n in value.__code__.co_names if n in value.__globals__]
+            held = [value.__globals__[n] for n in names]
+            look([v for v in held if isinstance(v, (nn.Module, list, tuple, dict, types.FunctionType))], depth + 1)
+            look([*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()], depth)
+            look([c.cell_contents for c in value.__closure__ or () if _filled(c)], depth)
+        elif isinstance(value, types.MethodType):
+            look([value.__self__, value.__func__], depth)
+        elif isinstance(value, functools.partial):
+            look([value.func, *value.args, *value.keywords.values()], depth)
+        elif callable(value) and not isinstance(value, type) and hasattr(value, "__dict__"):
+            look(list(vars(value).values()), depth)
+
+    look(model, 0)
+    return found
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  reading is the test
+    except ValueError:
+        return False
+    return True
+
+
 @contextmanager
 def preserved(model: Any) -> Iterator[None]:
     """Restore parameters, buffers, gradients, flags, modes, random states and the default dtype on the way out.
 
     Tensors keep their identity and get their bytes back. Python attributes that a model sets on itself are not undone.
     """
-    roots = modules_of(model)
-    every = [m for root in roots for m in root.modules()]
-    slots = [(m, dict(m._parameters), dict(m._buffers), m.training) for m in every]
+    every = [m for root in reachable_modules(model) for m in root.modules()]
+    slots = [(m, dict(m._parameters.items()), dict(m._buffers.items()), m.training) for m in every]
     tensors = {id(t): t for _, p, b, _ in slots for t in (*p.values(), *b.values()) if t is not None}
     saved = [(t, t.detach().clone(), t.requires_grad, grad_of(t), _clone(grad_of(t))) for t in tensors.values()]
     dtype = torch.get_default_dtype()
@@ -91,7 +136,9 @@ def _clone(t: Tensor | None) -> Tensor | None:
     return None if t is None else t.detach().clone()
 
 
-def _put_back(now: dict[str, Any], before: dict[str, Any]) -> None:
+def _put_back(now: Any, before: dict[str, Any]) -> None:
+    if not isinstance(now, dict):  # TorchScript hands out views: its tensors have their bytes back already
+        return
     if list(now) != list(before) or any(now[k] is not before[k] for k in before):
         now.clear()
         now.update(before)

@@ -87,7 +87,7 @@ def table(exam: Examination) -> list[Check]:
         if not live:
             continue
         worst = max(live, key=lambda j: (not j.within, j.error))
-        good = worst.within or exam.constants
+        good = worst.within
         verdict = Verdict.EXACT if good else judged_verdict(exam, worst)
         group = exam.bench.symmetry.acts
         discrete = name in group.discrete
@@ -132,7 +132,7 @@ def leaf_results(exam: Examination, every: list[Judgement], bad: list[Judgement]
         worst = max(mine, key=lambda j: (not j.within, j.error), default=None)
         if n in exam.vacuous:
             verdict = Verdict.VACUOUS
-        elif worst is None or worst.within or exam.constants:
+        elif worst is None or worst.within:
             verdict = Verdict.EXACT
         else:
             verdict = judged_verdict(exam, worst)

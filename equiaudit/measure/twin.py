@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equiaudit.measure.precision import is_inexact
 from equiaudit.representations.base import FromFunction, Representation
-from equiaudit.representations.simple import Points, Scalar
+from equiaudit.representations.simple import Points, Scalar, Vector
 from equiaudit.representations.structures import Path, leaves, map_leaves
 from equiaudit.symmetry import Symmetry
 
@@ -101,7 +101,27 @@ def jitter(
     else:
         size = float(wide.abs().square().mean().sqrt()) or 1.0
         new = wide + JITTER * size * xi
+        if aligned and isinstance(rep, Vector) and _euclidean(rep, wide):
+            new = vectors_along_axes(new.movedim(rep.axis, -1)).movedim(-1, rep.axis)
     return representable(new, dtype).to(value.device, value.dtype)
+
+
+def _euclidean(rep: Vector, x: Tensor) -> bool:
+    # three components or fewer: the time axis of four-momenta is not one to turn into
+    return not x.is_complex() and x.dim() > 1 and x.shape[rep.axis] <= 3
+
+
+def vectors_along_axes(vectors: Tensor) -> Tensor:
+    """The first d rows turned exactly along the lab axes, the last axis first, where there are rows enough to stay generic."""
+    d = vectors.shape[-1]
+    flat = vectors.reshape(-1, d).clone()
+    if len(flat) < d + 2:
+        return vectors
+    for k in range(d):
+        length = flat[k].norm()
+        flat[k] = 0.0
+        flat[k, d - 1 - k] = length
+    return flat.reshape(vectors.shape)
 
 
 def representable(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -130,7 +150,9 @@ def along_axes(points: Tensor, dtype: torch.dtype) -> Tensor:
     length = offset.norm(dim=-1)
     for k in range(pairs):
         for node, sign in ((2 * k, 1.0), (2 * k + 1, -1.0)):
-            size = max(float(length[node]), 0.5 * radius) * (1.0 + 0.07 * k)
+            size = max(float(length[node]), 0.5 * radius) * (
+                1.0 + 0.07 * k + (0.031 if sign < 0 else 0.0)
+            )  # no two equally far
             offset[node] = 0.0
             offset[node, d - 1 - k] = sign * round(size / grid) * grid
     rest = n - 2 * pairs

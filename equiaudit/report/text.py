@@ -89,7 +89,7 @@ def facts(audit: Audit) -> list[tuple[str, str]]:
     if audit.cause:
         found.append(("cause", audit.cause))
     if audit.worst is not None and real:
-        found.append(("element", audit.worst.element))
+        found.append(("element", shortened(audit.worst.element)))
         found.append(("worst at", place(audit)))
     if audit.first_bad_layer:
         found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))
@@ -118,7 +118,9 @@ def place(audit: Audit) -> str:
     where = w.leaf + (str(list(w.index)) if w.index else "")
     if w.expected is None or w.got is None:
         return f"{where}: {number(w.absolute)} off"
-    return f"{where}: {w.expected:.6g} expected, {w.got:.6g} found; no entry is more than {number(w.absolute)} off"
+    return (
+        f"{where}: {w.expected:.6g} in f(x), {w.got:.6g} in g⁻¹·f(g·x); no entry is more than {number(w.absolute)} off"
+    )
 
 
 def replay(audit: Audit) -> str:
@@ -138,6 +140,18 @@ def method(audit: Audit) -> str:
     derivative = f"; derivative by {audit.method.derivative}" if audit.method.derivative != "none" else ""
     check = f" (cross-check off by {number(audit.method.cross_check)})" if audit.method.cross_check is not None else ""
     return f"measured on {audit.method.reference}{derivative}{check}"
+
+
+def shortened(element: str, room: int = 700) -> str:
+    """The element, or the first of a long list: a batch of 64 graphs has 64.
+
+    >>> shortened("[" + ", ".join(["SO(3).exp(0.1, 0.2, 0.3)"] * 64) + "]")
+    'SO(3).exp(0.1, 0.2, 0.3) for the first sample; audit.worst.element has all'
+    """
+    if len(element) <= room or not element.startswith("["):
+        return element
+    group = element[1:].split(".")[0]
+    return f"{element[1:].split(f', {group}.')[0]} for the first sample; audit.worst.element has all"
 
 
 def _entry(name: str, text: str) -> list[str]:

@@ -388,3 +388,79 @@ def test_what_is_not_a_symmetry(points):
         audit(Pair(), points, Symmetry())
     with pytest.raises(TypeError, match="callable"):
         audit(3, points, RIGID)
+
+
+# -- attacks that passed once -------------------------------------------------------------------------------------------
+
+
+def test_a_fault_that_noise_could_switch_off_is_not_called_rounding():
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
+
+    def sector(x):
+        k = torch.floor(torch.atan2(x[0, 1], x[0, 0]) / (2 * torch.pi) * 8) % 8
+        return x * x.norm(dim=-1, keepdim=True) * (1 + 1e-3 * (k == 3).to(x))
+
+    for seed in range(6):
+        assert not audit(sector, x, Symmetry(Cyclic(8), "vector", "vector"), seed=seed).passed
+
+
+def test_a_declared_output_that_is_none_is_invalid(points):
+    found = audit(lambda x: {"f": x, "s": None}, points, Symmetry(O(3), "vector", {"f": "vector", "s": "tensor"}))
+    assert found.verdict is Verdict.INVALID
+    assert "declared s is None" in found.reason
+
+
+def test_odd_permutations_are_always_tried():
+    def vandermonde(x):
+        i, j = torch.triu_indices(len(x), len(x), 1)
+        return (x[i, 0] - x[j, 0]).prod()
+
+    for seed in range(8):
+        found = audit(vandermonde, torch.randn(5, 3), Symmetry(Permutations(), "nodes", "invariant"), seed=seed)
+        assert found.verdict is Verdict.BROKEN
+
+
+def test_vectors_are_tried_along_the_axes_too():
+    def polar(x):
+        axis = (x[:, 2:] / x.norm(dim=-1, keepdim=True)).abs() > 1 - 1e-6
+        return x * x.norm(dim=-1, keepdim=True) + torch.where(axis, 0.1, 0.0) * torch.tensor([1.0, 0, 0]).to(x)
+
+    assert audit(polar, torch.randn(8, 3), VECTOR).verdict is Verdict.BROKEN
+
+
+def test_the_twin_makes_no_ties():
+    def neighbours(x):
+        near = (x[:, None] - x).norm(dim=-1).topk(4, largest=False).indices[:, 1:]
+        return (x[near] - x[:, None]).sum(1)
+
+    for seed in (37, 52, 56):
+        x = torch.randn(12, 3, generator=torch.Generator().manual_seed(1000 + seed))
+        assert audit(neighbours, x, Symmetry(E(3), "points", "vector"), seed=seed).verdict is Verdict.EXACT
+
+
+def test_a_module_behind_a_default_argument_is_restored(points):
+    norm = nn.BatchNorm1d(9)
+    before = norm.running_mean.clone()
+    audit(lambda x, norm=norm: norm(x.norm(dim=-1))[..., None] * x, torch.randn(4, 9, 3), VECTOR)
+    assert torch.equal(before, norm.running_mean)
+
+
+def test_scripted_models(points):
+    assert audit(torch.jit.script(nn.Linear(3, 3)), points, VECTOR).verdict is Verdict.BROKEN
+
+
+def test_a_claim_about_all_angles_is_not_settled_by_quarter_turns():
+    kernel = nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False)
+    kernel.weight.data = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])[None, None]
+    found = audit(kernel, torch.randn(2, 1, 15, 15), Symmetry(SO(2), "image", "image"))
+    assert found.verdict is Verdict.VACUOUS
+    assert "stays open" in found.reason
+
+
+def test_elements_of_another_group_are_refused(points):
+    from equiaudit import equivariance_error
+
+    with pytest.raises(ValueError, match=r"is an element of E\(3\), the symmetry is about O\(3\)"):
+        equivariance_error(lambda x: x, points, VECTOR, E(3).translation(1.0, 0.0, 0.0))
+    assert equivariance_error(lambda x: x, points, VECTOR, torch.eye(3)) == [0.0]
+    assert equivariance_error(lambda x: x, points, VECTOR, "O(3).generator('inversion')") == [0.0]

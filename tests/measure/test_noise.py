@@ -50,11 +50,19 @@ def test_expanded_results_are_left_alone():
 
 
 def test_the_coarsest_operand_sets_the_size():
-    a, b = torch.ones(1000, dtype=torch.float64), torch.ones(1000, dtype=torch.float32)
+    a, b = torch.ones(1000, dtype=torch.float64), torch.full((1000,), 0.75, dtype=torch.float32)
     with NoiseMode(1.0, torch.float32, 0):
-        fine, mixed = a * 3, a * b
-    assert float((fine / 3 - 1).abs().max()) < 2.0**-51
-    assert 2.0**-26 < float((mixed - 1).abs().max()) <= 2.0**-24
+        fine, mixed = a * 0.75, a * b
+    assert float((fine / 0.75 - 1).abs().max()) < 2.0**-51
+    assert 2.0**-26 < float((mixed / 0.75 - 1).abs().max()) <= 2.0**-24
+
+
+def test_whole_numbers_stay_whole_in_exact_arithmetic():
+    bins = torch.arange(8.0)
+    with NoiseMode(1.0, torch.float32, 0):
+        kept, shaken = (bins * 3 + 1) % 5, bins * 0.3
+    assert torch.equal(kept, (bins * 3 + 1) % 5)
+    assert not torch.equal(shaken, bins * 0.3)
 
 
 def test_a_probe_does_not_load_the_compiler():

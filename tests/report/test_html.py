@@ -171,7 +171,7 @@ def test_what_is_told_of_an_audit(make):
         "2.0×10−11",
         "1.0×10−6",
         "E(3).translation(0.5, 1.0, 0.25) @ E(3).generator('inversion')",
-        "forces[0, 1]: 1.5 expected, -0.25 found",
+        "forces[0, 1]: 1.5 in f(x), -0.25 in g⁻¹·f(g·x)",
         "no entry is more than 4.1×10−4 off",
         "mix is the first that breaks it",
         "Suspect turns break and shifts do not",
