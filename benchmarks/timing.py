@@ -59,14 +59,16 @@ def compare(
     runs: Mapping[str, Callable[[], Any]],
     rounds: int,
     at_least: float = 0.0,
+    warm: bool = True,
 ) -> tuple[float, dict[str, Ratio]]:
     """Seconds of the yardstick, and each run in units of it: A B A C A …, each B over the mean of its two A.
 
-    Drift of the machine hits a run and its neighbours alike and cancels in the ratio. Every run is called once before.
+    Drift of the machine hits a run and its neighbours alike and cancels in the ratio. With ``warm`` every run is called
+    once before.
     ``at_least``: seconds that each reading lasts; short runs are repeated.
     """
     yardstick()
-    for run in runs.values():
+    for run in runs.values() if warm else ():
         run()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     units: list[float] = []
