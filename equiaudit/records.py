@@ -95,6 +95,28 @@ class LeafResult:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """One element that was tried, on the leaf where it did worst: a point of "error against angle".
+
+    ``angle`` is the angle of rotation in degrees (0 to 180 in space; in the plane and along a sweep 0 to 360), ``shift``
+    the length of the translation in the units of the input; None where the group has no such thing. ``sweep`` names the
+    generator along which the element lies, where it was tried to show how the error grows.
+    """
+
+    name: str
+    element: str
+    on: str
+    leaf: str
+    error: float | None
+    floor: float | None
+    within: bool
+    angle: float | None = None
+    shift: float | None = None
+    improper: bool = False
+    sweep: str | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """Which machinery produced the numbers: derivative backend, its cross-check, the precision of the reference."""
 
@@ -143,6 +165,7 @@ class Audit:
     worst: Worst | None = None
     checks: tuple[Check, ...] = ()
     leaves: tuple[LeafResult, ...] = ()
+    tried: tuple[Tried, ...] = ()
     untested: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     layers: tuple[Mapping[str, Any], ...] = ()
@@ -187,6 +210,7 @@ class Audit:
             LeafResult(**{**leaf, "verdict": Verdict(leaf["verdict"]), "shape": tuple(leaf["shape"])})
             for leaf in data.get("leaves", ())
         )
+        data["tried"] = tuple(Tried(**one) for one in data.get("tried", ()))
         data["untested"] = tuple(data.get("untested", ()))
         data["notes"] = tuple(data.get("notes", ()))
         data["layers"] = tuple(data.get("layers", ()))

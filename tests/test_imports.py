@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    ("_version", "records", "report"),
+    ("_version", "records", "ambient", "report"),
     ("groups",),
     ("representations",),
     ("symmetry", "declared"),
@@ -158,7 +158,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-LIGHT = ("equiaudit", "equiaudit.records", "equiaudit.report", "equiaudit.cli", "pytest_equiaudit.plugin")
+LIGHT = ("equiaudit", "equiaudit.records", "equiaudit.ambient", "equiaudit.report", "equiaudit.cli", "pytest_equiaudit.plugin")
 
 
 @pytest.mark.parametrize("module", [name for name in LIGHT if (ROOT / name.partition(".")[0] / "__init__.py").exists()])

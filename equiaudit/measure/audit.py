@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from equiaudit.ambient import announce, surrounded
 from equiaudit.measure.derivatives import BACKENDS
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.examine import Finding
@@ -23,6 +24,7 @@ from equiaudit.symmetry import Symmetry
 _RANK = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
 
 
+@surrounded
 def audit(
     model: Any,
     inputs: Any = None,
@@ -136,6 +138,7 @@ def audit(
         worst=found.worst,
         checks=tuple(found.checks),
         leaves=tuple(found.leaves),
+        tried=tuple(found.tried),
         untested=tuple(dict.fromkeys(found.untested)),
         notes=tuple(dict.fromkeys([*run.notes, *found.notes])),
         layers=table if layers else (),
@@ -148,7 +151,9 @@ def audit(
         symmetry="; ".join(map(repr, symmetries)),
         environment=environment,
     )
-    return result if result.passed else dataclasses.replace(result, replay=_replay_line(result, forward, reference))
+    if not result.passed:
+        result = dataclasses.replace(result, replay=_replay_line(result, forward, reference))
+    return announce(result)
 
 
 def _replay_line(result: Audit, forward: Any, reference: Any) -> str:
@@ -189,6 +194,7 @@ def combine(findings: list[Finding]) -> Finding:
         leaves=worst.leaves or next((f.leaves for f in findings if f.leaves), []),
         notes=[n for f in findings for n in f.notes],
         untested=[u for f in findings for u in f.untested],
+        tried=[t for f in findings for t in f.tried],
     )
 
 

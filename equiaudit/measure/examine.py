@@ -53,6 +53,7 @@ class Examination:
         self.shaken: list[Bench] = []
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
         self.vacuous: dict[int, str] = {}
+        self.worst_generator: int | None = None
 
     # -- the way through ------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from equiaudit.measure.bench import Bench, Outcome
-from equiaudit.records import Check, LeafResult, Verdict, Worst
+from equiaudit.records import Check, LeafResult, Tried, Verdict, Worst
 
 
 class Settled(Exception):
@@ -34,6 +34,7 @@ class Finding:
     worst: Worst | None = None
     checks: list[Check] = field(default_factory=list)
     leaves: list[LeafResult] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     untested: list[str] = field(default_factory=list)
     worst_trial: Outcome | None = None

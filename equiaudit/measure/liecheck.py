@@ -67,6 +67,7 @@ def check_slope(
         broken = found.verdict if found.verdict is Verdict.APPROXIMATE else Verdict.BROKEN
         found.checks += _parts(group, rows, scale, exact, per_generator, broken, fine)
         worst = max(rows, key=lambda key: _size(rows[key], scale))
+        examination.worst_generator = worst[1]
         direction = np.eye(group.dim)[worst[1]]
         check = _by_differences(examination, name, direction, rows[worst])
     else:

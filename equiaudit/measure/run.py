@@ -20,6 +20,7 @@ from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, dec
 from equiaudit.measure.residual import worst_ratio
 from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_parts
 from equiaudit.measure.state import modules_of
+from equiaudit.measure.sweep import describe_trials, sweep
 from equiaudit.measure.twin import make_twin
 from equiaudit.records import Method, Verdict
 from equiaudit.symmetry import Symmetry
@@ -155,6 +156,11 @@ class Run:
         if derivative != "off" and wanted and not unfit:
             self.say("Lie derivative")
             self.method = check_slope(examination, found, self.method, derivative, per_generator)
+        found.tried += describe_trials(examination)
+        real = found.verdict in (Verdict.BROKEN, Verdict.APPROXIMATE) and self.effort != "quick"
+        if (real or per_generator) and not examination.blurred:
+            self.say("error against angle")
+            found.tried += sweep(examination, per_generator)
         if self.several:
             prefix = repr(symmetry.acts)
             found.checks = [
