@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from equiaudit._version import __version__
 
 if TYPE_CHECKING:
-    from equiaudit import groups, representations
+    from equiaudit import groups, intertwiners, representations
     from equiaudit.assertions import (
         AuditFailed,
         InvalidError,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from equiaudit.measure.replay import replay
     from equiaudit.measure.residual import equivariance_error
     from equiaudit.records import Audit, Check, Verdict
+    from equiaudit.relaxation import ProjectionReport, Relaxed, project, relax, relaxable, schedules
     from equiaudit.representations import Irreps, Representation
     from equiaudit.symmetry import Symmetry
 
@@ -37,6 +38,8 @@ _HOME = {
     "Group": "groups",
     "Irreps": "representations",
     "NotEquivariantError": "assertions",
+    "ProjectionReport": "relaxation",
+    "Relaxed": "relaxation",
     "Representation": "representations",
     "Symmetry": "symmetry",
     "VacuousError": "assertions",
@@ -47,9 +50,13 @@ _HOME = {
     "equivariance_error": "measure.residual",
     "lie_derivative": "measure.lie",
     "localize": "diagnose.localize",
+    "project": "relaxation",
+    "relax": "relaxation",
+    "relaxable": "relaxation",
     "replay": "measure.replay",
+    "schedules": "relaxation",
 }
-_SUBPACKAGES = ("groups", "representations")
+_SUBPACKAGES = ("groups", "intertwiners", "representations", "relaxation")
 __all__ = [*_HOME, *_SUBPACKAGES, "__version__"]
 
 
