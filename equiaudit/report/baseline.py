@@ -64,8 +64,8 @@ class Change:
     def times(self) -> float | None:
         """How many times the old error, or the floor where that was larger; None without two numbers.
 
-        >>> Change("test_a.py::test_b", "net", "grew", before=1e-14, now=4e-3, floor=1e-11).times
-        400000000.0
+        >>> Change("test_a.py::test_b", "net", "grew", before=1e-14, now=0.25, floor=0.125).times
+        2.0
         """
         if self.before is None or self.now is None:
             return None
