@@ -159,7 +159,14 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-LIGHT = ("equiaudit", "equiaudit.records", "equiaudit.ambient", "equiaudit.report", "equiaudit.cli", "pytest_equiaudit.plugin")
+LIGHT = (
+    "equiaudit",
+    "equiaudit.records",
+    "equiaudit.ambient",
+    "equiaudit.report",
+    "equiaudit.cli",
+    "pytest_equiaudit.plugin",
+)
 
 
 @pytest.mark.parametrize("module", [name for name in LIGHT if (ROOT / name.partition(".")[0] / "__init__.py").exists()])
