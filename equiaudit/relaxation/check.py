@@ -1,0 +1,78 @@
+"""Is a declared layer equivariant under what was declared? Asked on random inputs, before any training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equiaudit.measure.audit import audit
+from equiaudit.records import Verdict
+from equiaudit.relaxation.site import LinearSite, RelaxationError
+from equiaudit.representations.image import Image
+from equiaudit.symmetry import Symmetry
+
+ROWS = 16
+"""Random rows of features."""
+PIXELS = 17
+"""Height and width of random images: odd, so that a stride of 2 keeps the centre."""
+
+
+def check_site(name: str, layer: nn.Module, site: LinearSite) -> None:
+    """Raise where a layer is not equivariant under the representations of its site.
+
+    Raises:
+        RelaxationError: the layer, the representations, and by how much the claim fails.
+    """
+    if site.example is not None or (site.convolution is not None and site.fold is None):
+        return
+    symmetry, inputs, forward = _trial(layer, site)
+    try:
+        found = audit(layer, inputs, symmetry, forward=forward, derivative="off")
+    except Exception as error:  # the layer's own: whatever it raises, it could not be tried
+        raise RelaxationError(
+            f"{name} could not be tried with random features {list(inputs.shape)}: {type(error).__name__}: {error}; correct "
+            "the declaration, or give check=False"
+        ) from error
+    if found.verdict in (Verdict.BROKEN, Verdict.INVALID):
+        size = f" (relative error {found.error:.1e})" if found.verdict is Verdict.BROKEN and found.error else ""
+        raise RelaxationError(
+            f"{name} ({type(layer).__name__}) is not equivariant from {site.rep_in!r} to {site.rep_out!r} under "
+            f"{site.group!r}{size}: {found.reason or found.verdict.value}; correct the declaration, or give check=False"
+        )
+
+
+def _trial(layer: nn.Module, site: LinearSite) -> tuple[Symmetry, Tensor, Any]:
+    weights = [p for p in layer.parameters() if p.is_floating_point()]
+    like = weights[0] if weights else torch.empty(0)
+    generator = torch.Generator().manual_seed(0)
+    if site.convolution is not None:
+        d = len(site.convolution.kernel)
+        grid = tuple(range(-d, 0))
+        shape: tuple[int, ...] = (2, site.dim_in, *(PIXELS,) * d)
+        symmetry = Symmetry(site.group, Image(grid, channels=site.rep_in), Image(grid, channels=site.rep_out))
+        forward = None
+    else:
+        shape = (ROWS, site.dim_in)
+        symmetry = Symmetry(site.group, site.rep_in, site.rep_out)
+        forward = _Flat(site)
+    inputs = torch.randn(shape, generator=generator, dtype=torch.float64).to(like.device, like.dtype)
+    return symmetry, inputs, forward
+
+
+class _Flat:
+    """Call a layer with flattened features."""
+
+    def __init__(self, site: LinearSite) -> None:
+        self.site = site
+
+    def __call__(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """From [rows, dim_in] to [rows, dim_out]."""
+        out = layer(x.unflatten(-1, self.site.shape_in) if len(self.site.shape_in) > 1 else x)
+        if len(self.site.shape_out) > 1:
+            out = out.flatten(-len(self.site.shape_out))
+        if not isinstance(out, Tensor) or out.shape[-1] != self.site.dim_out:
+            got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise RelaxationError(f"it returned {got}, declared are {self.site.dim_out} features")
+        return out

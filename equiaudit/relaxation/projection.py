@@ -1,0 +1,226 @@
+"""project: take the relaxation away, fold what is equivariant into the layers, and report what that changed."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equiaudit.measure.audit import audit as run_audit
+from equiaudit.records import Audit
+from equiaudit.relaxation.bounds import relative_change, telescoping_bound
+from equiaudit.relaxation.hidden import fit_hidden
+from equiaudit.relaxation.module import Relaxation, add_relaxation, detach
+from equiaudit.relaxation.recalibrate import recalibrate
+from equiaudit.relaxation.relaxed import Relaxed
+from equiaudit.relaxation.report import DROPPED, FOLDED, NOT_FOLDABLE, LayerProjection, ProjectionReport
+from equiaudit.symmetry import Symmetry, as_arguments
+
+METHODS = ("drop", "fold")
+Forward = Callable[[Any, Any], Any]
+
+
+def project(
+    relaxed: Relaxed | nn.Module,
+    method: str = "drop",
+    inplace: bool = False,
+    *,
+    inputs: Any = None,
+    symmetry: Symmetry | Sequence[Symmetry] | None = None,
+    forward: Forward | None = None,
+    metric: Callable[[nn.Module], float] | None = None,
+    loader: Iterable[Any] | None = None,
+    confirm: Callable[..., Audit] | str | None = "auto",
+    seed: int = 0,
+) -> tuple[nn.Module, ProjectionReport]:
+    """Project a relaxed model back on the equivariant ones: f + θ·W becomes f, or f plus the equivariant part of θ·W.
+
+    The result has the class and the ``state_dict`` keys of the original; no relaxation and no hook is left in it.
+
+    Args:
+        relaxed: the handle, or a relaxed model (such as the copy inside an exponential moving average).
+        method: "drop" takes W away, as the paper does; "fold" first adds the Reynolds projection of θ·W to the layer's own
+            parameters, where these can hold it. After a finished schedule (θ = 0) the two agree.
+        inplace: project the model itself; a copy by default.
+        inputs: an input of the model (a tuple: several arguments). Without it outputs and audits are left out.
+        symmetry: the claim that is audited; that of ``relax`` if left out.
+        forward: ``forward(model, inputs) -> outputs`` for models that are called otherwise.
+        metric: ``metric(model) -> float``, called before and after.
+        loader: batches on which batch-norm statistics are estimated anew: those of the relaxed forward are wrong afterwards.
+        confirm: "auto": ``equiaudit.confirm_equivariant`` on the result where hypothesis is installed; a function called as
+            ``confirm(model, inputs, symmetry)``; None: don't.
+        seed: of the draws.
+
+    Returns:
+        The model and a ``ProjectionReport``.
+
+    Raises:
+        ValueError: an unknown method. RelaxationError: nothing is relaxed.
+
+    >>> from equiaudit import Symmetry, groups, relax
+    >>> from equiaudit.relaxation.vector_neurons import VNLinear
+    >>> relaxed = relax(VNLinear(2, 2), Symmetry(groups.O(3), "vector", "vector"), init="default")
+    >>> relaxed.theta = 0.5
+    >>> model, report = project(relaxed, method="fold", inputs=torch.randn(8, 2, 3), confirm=None)
+    >>> report.audit_before.verdict.value, report.audit_after.verdict.value, list(model.state_dict())
+    ('BROKEN', 'EXACT', ['weight'])
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    handle = relaxed if isinstance(relaxed, Relaxed) else Relaxed(relaxed)
+    claim = _claims(symmetry if symmetry is not None else handle.symmetry)
+    run = forward or call
+    notes: list[str] = []
+    with _evaluating(handle.module):
+        metric_before = None if metric is None else float(metric(handle.module))
+        outputs, bound, hidden, audit_before = None, None, (), None
+        if inputs is not None:
+            outputs = run_detached(run, handle.module, inputs)
+            hidden = fit_hidden(handle, inputs, claim, run, seed, notes)
+            bound = telescoping_bound(handle, inputs, run, notes, seed) if method == "drop" else None
+            audit_before = _audit(handle.module, inputs, claim, forward, "quick", seed, notes)
+    model = handle.module if inplace else copy.deepcopy(handle.module)
+    own = Relaxed(model)
+    layers = tuple(_project_layer(own, name, method) for name in list(own.relaxations))
+    _nothing_left(model)
+    recalibrated = () if loader is None else recalibrate(model, loader)
+    change = audit_after = confirmed = metric_after = None
+    with _evaluating(model):
+        metric_after = None if metric is None else float(metric(model))
+        if inputs is not None:
+            change = relative_change(outputs, run_detached(run, model, inputs))
+            audit_after = _audit(model, inputs, claim, forward, "default", seed, notes)
+            confirmed = _confirm(confirm, model, inputs, claim, forward, notes)
+    if loader is None and any(_tracks(m) for m in model.modules()):
+        notes.append("batch-norm statistics are those of the relaxed forward; give loader= to estimate them anew")
+    notes += _warnings(layers, hidden)
+    report = ProjectionReport(
+        method, layers, change, bound, metric_before, metric_after, audit_before, audit_after, confirmed, hidden,
+        recalibrated, tuple(dict.fromkeys(notes)),
+    )  # fmt: skip
+    return model, report
+
+
+@torch.no_grad()
+def _project_layer(handle: Relaxed, name: str, method: str) -> LayerProjection:
+    layer, found = handle.layer(name), handle.relaxations[name]
+    site, weight, theta = found.site, found.weight.detach(), float(found.strength().detach())
+    size = float(weight.norm())
+    part = site.equivariant_part(layer, weight)
+    share = float(part.norm() / size) ** 2 if part is not None and size > 0 else None
+    outcome, held, note = DROPPED, None, ""
+    if method == "fold":
+        outcome, held, note = _fold(layer, found, part, theta)
+    detach(layer)
+    return LayerProjection(name, site.kind, outcome, theta, size, abs(theta) * size, share, held, note)
+
+
+def _fold(layer: nn.Module, found: Relaxation, part: Tensor | None, theta: float) -> tuple[str, float | None, str]:
+    if found.site.fold is None:
+        return NOT_FOLDABLE, None, f"a {type(layer).__name__} has no parameters for a linear map of its first input"
+    if part is None:
+        return NOT_FOLDABLE, None, f"the equivariant part of its kernel is not known for {found.site.group!r}"
+    if nn.utils.parametrize.is_parametrized(layer):
+        return NOT_FOLDABLE, None, "its weight is parametrized"
+    wanted = theta * part
+    size = float(wanted.norm())
+    if size == 0:
+        return FOLDED, None, "nothing to add"
+    added = found.site.fold(layer, wanted)
+    return FOLDED, float(added.norm()) / size, ""
+
+
+def _nothing_left(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, Relaxation) or add_relaxation in module._forward_hooks.values():
+            raise AssertionError(f"relaxation is left at {name}: a fault of equiaudit")
+
+
+def call(model: Any, inputs: Any) -> Any:
+    """The model on its arguments; only an exact tuple means several."""
+    return model(*as_arguments(inputs))
+
+
+def run_detached(run: Forward, model: nn.Module, inputs: Any) -> Any:
+    """The outputs without a graph (models may take gradients inside)."""
+    return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, run(model, inputs))
+
+
+class _evaluating:
+    """Every module in eval mode inside the block, and as it was afterwards."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.before = {module: module.training for module in self.model.modules()}
+        self.model.eval()
+
+    def __exit__(self, *exc: object) -> None:
+        for module, training in self.before.items():
+            if module.training != training:
+                module.train(training)
+        for module, training in self.before.items():
+            module.training = training
+
+
+def _claims(symmetry: Any) -> list[Symmetry]:
+    if symmetry is None:
+        return []
+    return [symmetry] if isinstance(symmetry, Symmetry) else list(symmetry)
+
+
+def _audit(
+    model: nn.Module, inputs: Any, claims: list[Symmetry], forward: Any, effort: str, seed: int, notes: list[str]
+) -> Audit | None:
+    usable = [s for s in claims if s.group is not None and s.inputs is not None]
+    if not usable:
+        notes.append(
+            "not audited: no symmetry of the whole model was given; symmetry=Symmetry(group, inputs=…, outputs=…)"
+        )
+        return None
+    return run_audit(model, inputs, usable, forward=forward, effort=effort, seed=seed)
+
+
+def _confirm(
+    confirm: Any, model: nn.Module, inputs: Any, claims: list[Symmetry], forward: Any, notes: list[str]
+) -> Audit | None:
+    usable = [s for s in claims if s.group is not None and s.inputs is not None]
+    if confirm is None or not usable:
+        return None
+    if confirm == "auto":
+        try:
+            confirm = getattr(importlib.import_module("equiaudit"), "confirm_equivariant", None)
+        except ImportError:
+            confirm = None
+        if confirm is None:
+            notes.append("not confirmed: hypothesis is not installed")
+            return None
+    extra = {} if forward is None else {"forward": forward}
+    found: Audit = confirm(model, inputs, usable[0] if len(usable) == 1 else usable, **extra)
+    return found
+
+
+def _tracks(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+
+
+def _warnings(layers: tuple[LayerProjection, ...], hidden: Sequence[Any]) -> list[str]:
+    out = []
+    moved = [row.name for row in hidden if row.verdict == "moved"]
+    left = [row for row in layers if row.theta != 0]
+    if left:
+        out.append(
+            "the schedule had not ended: "
+            + ", ".join(f"{row.name or '(model)'} at theta {row.theta:g}" for row in left)
+        )
+    if moved and left:
+        out.append(
+            f"the features of {', '.join(moved)} carry another representation than the declared one: taking W away destroys "
+            "what was learned there (arXiv 2506.02269); anneal theta to 0 before projecting"
+        )
+    return out

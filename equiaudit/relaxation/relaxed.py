@@ -1,0 +1,332 @@
+"""relax: a dense map W beside equivariant layers, counted at a level θ; and the handle that sets, reads and logs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equiaudit.relaxation.check import check_site
+from equiaudit.relaxation.discover import MAX_ENTRIES, Adapter, choose, relaxable
+from equiaudit.relaxation.module import NAME, Init, Relaxation, attach, initialise, relaxations
+from equiaudit.relaxation.observing import Observed, observing
+from equiaudit.relaxation.site import RelaxationError
+from equiaudit.symmetry import Symmetry
+
+PENALTIES = ("operator", "magnitude")
+
+
+def relax(
+    model: nn.Module,
+    symmetry: Symmetry | Sequence[Symmetry] | None = None,
+    layers: Sequence[str] | str | Callable[[str, nn.Module], bool] | None = None,
+    *,
+    init: Init = "zeros",
+    adapters: Sequence[Adapter] = (),
+    learned: float | None = None,
+    max_entries: int = MAX_ENTRIES,
+    check: bool = True,
+) -> Relaxed:
+    """Relax layers of a model in place: f(x) becomes f(x) + θ·W x, with a dense W and a level θ that starts at 0.
+
+    The model keeps its class, its ``forward`` and the keys of its ``state_dict``; each relaxed layer gains a submodule
+    ``relaxation`` with ``weight`` and ``theta``. At θ = 0 the model computes what it computed before. Relax first, then
+    make the optimizer, then wrap or compile.
+
+    Args:
+        model: a module; layers of e3nn and escnn, vector neurons, and whatever ``symmetry.hidden`` or adapters declare.
+        symmetry: the group and, by ``hidden={"layers.*": (inputs, outputs)}``, representations of plain layers.
+        layers: names, patterns such as "layers.*", or a function ``(name, layer) -> bool``; None: all that
+            ``relaxable(model, symmetry)`` lists, except maps between scalars, where nothing can be relaxed.
+        init: of W: "zeros", "default", "normal(1e-4)", or a function that fills a tensor. The paper's: "zeros" beside the
+            linear and direction maps of VN-PointNet, "default" in VN-DGCNN, "normal(1e-4)" in SEGNN.
+        adapters: functions ``adapter(layer) -> LinearSite | None`` for layers that equiaudit does not know.
+        learned: a start value for a level that each layer learns besides; see ``schedules.dual_ascent``.
+        max_entries: the largest W that is made.
+        check: audit the declared layers and those of adapters on random inputs, so that a wrong declaration raises now.
+
+    Returns:
+        A ``Relaxed`` handle.
+
+    Raises:
+        RelaxationError: a layer that can't be relaxed, by name; a declaration that does not fit its layer.
+
+    Source: Pertigkiozoglou et al., "Improving Equivariant Model Training via Constraint Relaxation", NeurIPS 2024.
+
+    >>> from equiaudit.relaxation.vector_neurons import VNLinear
+    >>> relaxed = relax(nn.Sequential(VNLinear(4, 8), VNLinear(8, 2)))
+    >>> relaxed.theta = 0.5
+    >>> dict(relaxed.thetas)
+    {'0': 0.5, '1': 0.5}
+    """
+    _refuse_wrappers(model)
+    claim = _one(symmetry)
+    listing = relaxable(model, claim, adapters)
+    chosen = choose(listing, layers, model)
+    big = [row for row in chosen if row.site and row.site.entries > max_entries]
+    if big:
+        sizes = ", ".join(f"{row.name} ({row.site.entries:,})" for row in big if row.site)
+        raise RelaxationError(
+            f"W would have more than {max_entries:,} entries beside {sizes}; choose layers=, or raise max_entries="
+        )
+    _refuse_a_standstill(init, learned)
+    for row in chosen:
+        if check and row.site is not None and (row.by_declaration or not _known(row.layer)):
+            check_site(row.name, row.layer, row.site)
+    for row in chosen:
+        assert row.site is not None
+        initialise(attach(row.layer, row.site, _like(row.layer, model), learned).weight, init)
+    return Relaxed(model, symmetry)
+
+
+class Thetas(MutableMapping[str, float]):
+    """θ of each relaxed layer; setting one fills its buffer in place."""
+
+    def __init__(self, found: dict[str, Relaxation]) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._at(name).theta)
+
+    def __setitem__(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise ValueError(f"theta must be a finite number, got {value!r} for {name!r}")
+        with torch.no_grad():
+            self._at(name).theta.fill_(float(value))
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a relaxed layer always has a theta; project(relaxed) takes the relaxation off")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _at(self, name: str) -> Relaxation:
+        if name not in self._found:
+            raise KeyError(f"no relaxed layer is called {name!r}; there are {', '.join(self._found)}")
+        return self._found[name]
+
+
+class Relaxed:
+    """A handle on a relaxed model: sets and reads θ, gives the new parameters and the penalties on them.
+
+    ``Relaxed(model)`` also takes a copy of a relaxed model (an exponential moving average, an unpickled one) or a wrapper
+    around one (DistributedDataParallel, torch.compile).
+
+    Raises:
+        RelaxationError: nothing in the model is relaxed.
+    """
+
+    def __init__(self, module: nn.Module, symmetry: Symmetry | Sequence[Symmetry] | None = None) -> None:
+        self.module: nn.Module = unwrapped(module)
+        self.symmetry = symmetry
+        self.relaxations = relaxations(self.module)
+        if not self.relaxations:
+            raise RelaxationError(f"nothing in this {type(self.module).__name__} is relaxed; call relax(model) first")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    @property
+    def thetas(self) -> Thetas:
+        """θ by layer: ``relaxed.thetas["layers.0"] = 0.1``."""
+        return Thetas(self.relaxations)
+
+    @property
+    def theta(self) -> float:
+        """The largest θ of all layers; setting it sets all."""
+        return max(self.thetas.values(), key=abs)
+
+    @theta.setter
+    def theta(self, value: float) -> None:
+        for name in self.relaxations:
+            self.thetas[name] = value
+
+    @contextmanager
+    def at(self, theta: float | Mapping[str, float]) -> Iterator[Relaxed]:
+        """Inside the block θ has another value; afterwards each layer has its own again.
+
+        Under torch.distributed every process must enter the block.
+        """
+        before = {name: found.theta.clone() for name, found in self.relaxations.items()}
+        try:
+            if isinstance(theta, Mapping):
+                self.thetas.update(theta)
+            else:
+                self.theta = theta
+            yield self
+        finally:
+            with torch.no_grad():
+                for name, value in before.items():
+                    self.relaxations[name].theta.copy_(value)
+
+    def layer(self, name: str) -> nn.Module:
+        """The relaxed layer of this name."""
+        return self.module.get_submodule(name)
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """W of every layer, and the learned levels: for ``optimizer.add_param_group({"params": …})``."""
+        return [p for found in self.relaxations.values() for p in found.parameters()]
+
+    def check_optimizer(self, *optimizers: Any) -> None:
+        """Raise where an optimizer made before ``relax`` does not train the new parameters.
+
+        Raises:
+            RelaxationError: names the layers whose W no optimizer has.
+        """
+        known = {id(p) for opt in optimizers for group in opt.param_groups for p in group["params"]}
+        missed = [n for n, found in self.relaxations.items() if any(id(p) not in known for p in found.parameters())]
+        if missed:
+            raise RelaxationError(
+                f"the optimizer does not train the relaxation of {', '.join(missed)}: it was made before relax(); call "
+                "optimizer.add_param_group({'params': relaxed.new_parameters()})"
+            )
+
+    def penalties(self, kind: str = "operator") -> dict[str, Tensor]:
+        """A penalty for each layer, from the weights alone: independent of the batch.
+
+        "operator": the squared commutator of W with the group per entry of W, zero where W is equivariant.
+        "magnitude": the mean square of the entries of W.
+
+        Raises:
+            ValueError: another kind. RelaxationError: a kernel whose equivariant part is not known.
+        """
+        if kind not in PENALTIES:
+            raise ValueError(f"kind must be one of {', '.join(map(repr, PENALTIES))}, got {kind!r}")
+        of = operator_penalty if kind == "operator" else magnitude_penalty
+        return {name: of(name, self.layer(name), found) for name, found in self.relaxations.items()}
+
+    def penalty(self, kind: str = "operator") -> Tensor:
+        """The sum of ``penalties(kind)``."""
+        first, *others = self.penalties(kind).values()
+        return sum(others, first)
+
+    def observe(self) -> AbstractContextManager[Observed]:
+        """``with relaxed.observe() as seen: y = relaxed(x)``; then ``seen.penalty()``: the terms that depend on the data.
+
+        Temporary hooks see the features of each relaxed layer; what gradient checkpointing recomputes is seen once.
+        """
+        return observing(self.relaxations, {name: self.layer(name) for name in self.relaxations})
+
+    def log(self) -> dict[str, float]:
+        """θ, the learned level and ‖W‖ of each layer as plain numbers, for any logger that takes a dictionary."""
+        out: dict[str, float] = {}
+        for name, found in self.relaxations.items():
+            out[f"relaxation/{name}/theta"] = float(found.theta)
+            if found.level is not None:
+                out[f"relaxation/{name}/level"] = float(found.level.detach())
+            out[f"relaxation/{name}/norm"] = float(found.weight.detach().norm())
+        return out
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def plain_state_dict(self) -> dict[str, Any]:
+        """The ``state_dict`` without relaxation: what the original model loads with ``strict=True``."""
+        return strip(self.module.state_dict())
+
+    def __str__(self) -> str:
+        rows = [
+            f"  {name}: {found.site.kind}, W {' x '.join(map(str, found.site.shape))}, theta {float(found.theta):g}"
+            for name, found in self.relaxations.items()
+        ]
+        count = sum(p.numel() for p in self.new_parameters())
+        return "\n".join([f"{len(rows)} relaxed layers, {count:,} new parameters:", *rows])
+
+
+def strip(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``state_dict`` without the keys of relaxations, for a checkpoint that is to be loaded into the plain model.
+
+    >>> strip({"layer.weight": 1, "layer.relaxation.weight": 2, "layer.relaxation.theta": 0})
+    {'layer.weight': 1}
+    """
+    return {key: value for key, value in state.items() if NAME not in key.split(".")[:-1]}
+
+
+def operator_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:
+    """The squared commutator of W, per entry; of a kernel, the squared distance to its equivariant part."""
+    site, weight = found.site, found.weight
+    if site.equivariant is None:
+        from equiaudit import intertwiners
+
+        return (
+            intertwiners.defect(weight.reshape(site.dim_out, -1), site.rep_in, site.rep_out, site.group) / site.entries
+        )
+    part = site.equivariant_part(layer, weight)
+    if part is None:
+        raise RelaxationError(
+            f"{name}: the equivariant part of its kernel is not known for {site.group!r}; use relaxed.penalty('magnitude')"
+        )
+    return (weight - part).abs().square().mean()
+
+
+def magnitude_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:
+    """The mean square of the entries of W."""
+    return found.weight.abs().square().mean()
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The model inside torch.compile, DistributedDataParallel and AveragedModel."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and _is_wrapper(module):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def _is_wrapper(module: nn.Module) -> bool:
+    from torch.optim.swa_utils import AveragedModel
+
+    kinds: Iterable[type] = (nn.parallel.DistributedDataParallel, nn.DataParallel, AveragedModel)
+    return isinstance(module, tuple(kinds))
+
+
+def _refuse_wrappers(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise RelaxationError(f"relax takes a torch module, got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise RelaxationError("a scripted module can't be relaxed: relax the model before torch.jit.script")
+    if unwrapped(model) is not model:
+        raise RelaxationError(
+            f"relax the model before it is wrapped in {type(model).__name__}: a wrapper keeps the parameters and hooks that "
+            "it found when it was made"
+        )
+
+
+def _refuse_a_standstill(init: Init, learned: float | None) -> None:
+    if learned == 0 and init == "zeros":
+        raise RelaxationError(
+            "W = 0 with a learned level of 0 has no gradient and would never move; start with learned=1.0 or init='normal(1e-4)'"
+        )
+
+
+def _one(symmetry: Symmetry | Sequence[Symmetry] | None) -> Symmetry | None:
+    if symmetry is None or isinstance(symmetry, Symmetry):
+        return symmetry
+    several = list(symmetry)
+    return next((s for s in several if s.hidden), several[0] if several else None)
+
+
+def _known(layer: nn.Module) -> bool:
+    from equiaudit.relaxation.vector_neurons import VNLinear
+
+    return isinstance(layer, VNLinear) or any(
+        parent.__module__.partition(".")[0] in ("e3nn", "escnn") for parent in type(layer).__mro__
+    )
+
+
+def _like(layer: nn.Module, model: nn.Module) -> Tensor:
+    for module in (layer, model):
+        for tensor in (*module.parameters(), *module.buffers()):
+            if (tensor.is_floating_point() or tensor.is_complex()) and tensor.numel():
+                return tensor
+    return torch.empty(0)
