@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,41 +13,75 @@ from typing import Any
 from equiaudit._version import __version__
 from equiaudit.records import SCHEMA_VERSION, Audit
 
+ORIGIN = ("nodeid", "factory", "case", "phase", "outcome", "audits", "tries")
+"""Entries of a record that are not the audit's."""
+
 
 @dataclass(frozen=True)
 class Record:
-    """One audit and where it came from: ``nodeid`` of a test, or ``factory`` and ``case`` of the command line."""
+    """One audit and where it came from: ``nodeid`` of a test, or ``factory`` and ``case`` of the command line.
+
+    Of a test: ``phase`` is "setup", "call", "teardown" or "fixture" (one that several tests share), ``outcome`` what became of
+    the test, ``audits`` how many audits this one stands for (the worst of them), and ``tries`` how often the test was run.
+    """
 
     audit: Audit
     nodeid: str | None = None
     factory: str | None = None
     case: str | None = None
+    phase: str | None = None
+    outcome: str | None = None
+    audits: int = 1
+    tries: int = 1
 
     @property
     def origin(self) -> str | None:
         """Where it came from, for a person."""
         return self.nodeid or " ".join(t for t in (self.factory, self.case) if t) or None
 
+    @property
+    def expected(self) -> bool:
+        """Whether a test passed, or was expected to fail, with an audit that does not pass."""
+        return not self.audit.passed and self.outcome in ("passed", "xfailed")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the audit does not pass, and nobody expected that."""
+        return not self.audit.passed and not self.expected
+
+    @property
+    def status(self) -> str:
+        """What ``error`` is: "measured", "not finite" (null in JSON) or "no number" (the audit ended before there was one)."""
+        error = self.audit.error
+        if self.audit.cause == "not finite" or (error is not None and not math.isfinite(error)):
+            return "not finite"
+        return "no number" if error is None else "measured"
+
     def to_dict(self) -> dict[str, Any]:
         """The audit's own entries after those that say where it came from; ``nodeid`` is always there."""
-        names = {k: v for k, v in (("factory", self.factory), ("case", self.case)) if v is not None}
-        return {"nodeid": self.nodeid, **names, **self.audit.to_dict()}
+        names = {k: getattr(self, k) for k in ORIGIN[1:] if getattr(self, k) not in (None, 1)}
+        return {"nodeid": self.nodeid, **names, "status": self.status, **self.audit.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
         """The record that ``to_dict`` wrote."""
-        rest = dict(data)
-        names = {k: rest.pop(k, None) for k in ("nodeid", "factory", "case")}
+        rest = {k: v for k, v in data.items() if k != "status"}
+        names = {k: rest.pop(k) for k in ORIGIN if k in rest}
         return cls(Audit.from_dict(rest), **names)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Several records, with when they were written and by which version; ``environment`` is what all audits share."""
+    """Several records, with when they were written and by which version; ``environment`` is what all audits share.
+
+    ``crashed`` names tests during which a process died, ``interrupted`` says why a run ended early.
+    """
 
     records: tuple[Record, ...]
     created: str = ""
     equiaudit_version: str = __version__
+    crashed: tuple[str, ...] = ()
+    interrupted: str = ""
 
     @property
     def audits(self) -> tuple[Audit, ...]:
@@ -60,12 +95,17 @@ class Report:
         return {k: v for k, v in every[0].items() if all(k in e and e[k] == v for e in every)} if every else {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object: ``schema_version``, ``equiaudit_version``, ``created``, ``environment``, ``records``."""
+        """The JSON object: ``schema_version``, ``equiaudit_version``, ``created``, ``environment``, ``records``.
+
+        ``crashed`` and ``interrupted`` stand before the records where there is something to say.
+        """
+        trouble = {"crashed": list(self.crashed), "interrupted": self.interrupted}
         return {
             "schema_version": SCHEMA_VERSION,
             "equiaudit_version": self.equiaudit_version,
             "created": self.created,
             "environment": self.environment,
+            **{k: v for k, v in trouble.items() if v},
             "records": [r.to_dict() for r in self.records],
         }
 
@@ -84,7 +124,13 @@ class Report:
                 f"equiaudit {data.get('equiaudit_version', 'unknown')}, this is {__version__}; read it with the former"
             )
         records = tuple(Record.from_dict(r) for r in data["records"])
-        return cls(records, data.get("created", ""), data.get("equiaudit_version", ""))
+        return cls(
+            records,
+            data.get("created", ""),
+            data.get("equiaudit_version", ""),
+            tuple(data.get("crashed", ())),
+            data.get("interrupted", ""),
+        )
 
 
 def make_report(found: Report | Sequence[Audit | Record]) -> Report:
@@ -109,7 +155,8 @@ def to_text(found: Report | Sequence[Audit | Record]) -> str:
 def write_json(found: Report | Sequence[Audit | Record], path: str | Path) -> Path:
     """Write a JSON report and return its path."""
     path = Path(path)
-    path.write_text(to_text(found), encoding="utf-8")
+    # A label may hold what UTF-8 cannot; this writes it as JSON spells it.
+    path.write_text(to_text(found), encoding="utf-8", errors="backslashreplace")
     return path
 
 
