@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,16 @@ from equiaudit.records import Verdict
 from equiaudit.report.optional import load
 
 # Stand-ins that are replaced by the variables of the style sheet: a figure has no colour of its own.
-_INKS = {name: f"#0000{n:02x}" for n, name in enumerate(("ink", "muted", "line", "band", "allowed"), 1)}
-_VERDICTS = {verdict: f"#0001{n:02x}" for n, verdict in enumerate(Verdict, 1)}
-_MARKERS = {
+INKS = {name: f"#0000{n:02x}" for n, name in enumerate(("ink", "muted", "line", "band", "allowed"), 1)}
+TONES = {verdict: f"#0001{n:02x}" for n, verdict in enumerate(Verdict, 1)}
+MARKERS = {
     Verdict.EXACT: "o",
     Verdict.APPROXIMATE: "D",
     Verdict.BROKEN: "X",
     Verdict.VACUOUS: "s",
     Verdict.INVALID: "v",
 }
-_SIZE = 8.5
+SIZE = 8.5
 _CHARACTER = 4.7
 """Points that a character of a label takes, about."""
 
@@ -49,13 +49,18 @@ def plot_errors(rows: Sequence[Row], tolerance: float | None = None, *, narrow: 
     if limits is None:
         return ""
     lo, hi = limits
+    return to_svg(lambda figure_class: _draw(figure_class, rows, tolerance, lo, hi, narrow), key)
+
+
+def to_svg(draw: Callable[[Any], Any], key: str) -> str:
+    """What ``draw(Figure)`` draws, as an ``<svg>`` element; matplotlib's settings are neither used nor changed."""
     mpl = load("matplotlib")
     figures = load("matplotlib.figure")
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph that matplotlib's own font lacks: the page has another
         mpl.rcdefaults()
-        mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": _SIZE})
-        figure = _draw(figures.Figure, rows, tolerance, lo, hi, narrow)
+        mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": SIZE})
+        figure = draw(figures.Figure)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return inline(out.getvalue(), key)
@@ -76,7 +81,7 @@ def axis(rows: Sequence[Row], tolerance: float | None = None) -> tuple[int, int]
 
 def _draw(figure_class: Any, rows: Sequence[Row], tolerance: float | None, lo: int, hi: int, narrow: bool) -> Any:
     width, step = (250.0, 30.0) if narrow else (520.0, 20.0)
-    left = 6.0 if narrow else min(max(len(_short(r.name)) for r in rows) * _CHARACTER + 14, 230.0)
+    left = 6.0 if narrow else min(max(len(short(r.name)) for r in rows) * _CHARACTER + 14, 230.0)
     top, bottom = 4.0, 34.0
     height = top + bottom + step * len(rows)
     figure = figure_class(figsize=(width / 72, height / 72))
@@ -85,13 +90,13 @@ def _draw(figure_class: Any, rows: Sequence[Row], tolerance: float | None, lo: i
     axes.set_ylim(len(rows) - 0.5, -0.5)
     every = max(1, math.ceil((hi - lo) / (5 if narrow else 9)))
     for decade in range(hi, lo - 1, -every):
-        axes.axvline(decade, color=_INKS["line"], linewidth=0.6, zorder=0)
+        axes.axvline(decade, color=INKS["line"], linewidth=0.6, zorder=0)
         axes.annotate(
-            _power(decade), (decade, 0), (0, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
-            ha="center", va="top", color=_INKS["muted"], parse_math=False,
+            power(decade), (decade, 0), (0, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="center", va="top", color=INKS["muted"], parse_math=False,
         )  # fmt: skip
     if tolerance:
-        axes.axvline(math.log10(tolerance), color=_INKS["allowed"], linewidth=1.2, dashes=(4, 2), zorder=1)
+        axes.axvline(math.log10(tolerance), color=INKS["allowed"], linewidth=1.2, dashes=(4, 2), zorder=1)
     for n, row in enumerate(rows):
         _line(axes, row, n, lo, hi, narrow)
     axes.set_yticks([])
@@ -100,7 +105,7 @@ def _draw(figure_class: Any, rows: Sequence[Row], tolerance: float | None, lo: i
         side.set_visible(False)
     axes.annotate(
         "error, relative to the scale of the output", (0.5, 0), (0, -19), xycoords="axes fraction",
-        textcoords="offset points", ha="center", va="top", color=_INKS["muted"],
+        textcoords="offset points", ha="center", va="top", color=INKS["muted"],
     )  # fmt: skip
     return figure
 
@@ -109,27 +114,27 @@ def _line(axes: Any, row: Row, n: int, lo: int, hi: int, narrow: bool) -> None:
     y, half = (n + 0.2, 0.16) if narrow else (n, 0.28)
     floor = place(row.floor, lo, hi) if row.floor is not None else None
     if floor is not None:
-        axes.fill_betweenx((y - half, y + half), lo, floor, color=_INKS["band"], linewidth=0, zorder=1)
-        axes.plot((floor, floor), (y - half, y + half), color=_INKS["muted"], linewidth=1.0, zorder=2)
-    colour = _VERDICTS[row.verdict]
+        axes.fill_betweenx((y - half, y + half), lo, floor, color=INKS["band"], linewidth=0, zorder=1)
+        axes.plot((floor, floor), (y - half, y + half), color=INKS["muted"], linewidth=1.0, zorder=2)
+    colour = TONES[row.verdict]
     x = place(row.error, lo, hi)
     if floor is not None and x > floor:
         # above the floor and still exact: the rounding of stored constants explains it
         style = (0, (1.5, 2.5)) if row.verdict is Verdict.EXACT else "-"
         axes.plot((floor, x), (y, y), color=colour, linewidth=1.2, linestyle=style, zorder=2)
     axes.plot(
-        (x,), (y,), marker=_MARKERS[row.verdict], color=colour, markersize=6, markeredgewidth=0, clip_on=False, zorder=4
+        (x,), (y,), marker=MARKERS[row.verdict], color=colour, markersize=6, markeredgewidth=0, clip_on=False, zorder=4
     )
     if row.error == 0:
-        axes.annotate("0", (x, y), (7, 0), textcoords="offset points", va="center", color=_INKS["muted"], zorder=5)
+        axes.annotate("0", (x, y), (7, 0), textcoords="offset points", va="center", color=INKS["muted"], zorder=5)
     text, where, align = (
-        _short(row.name, 44 if narrow else 46),
+        short(row.name, 44 if narrow else 46),
         (0, n - 0.24) if narrow else (0, n),
         "left" if narrow else "right",
     )
     axes.annotate(
         text, where, (0 if narrow else -8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-        ha=align, va="center", color=_INKS["ink"], parse_math=False, annotation_clip=False,
+        ha=align, va="center", color=INKS["ink"], parse_math=False, annotation_clip=False,
     )  # fmt: skip
 
 
@@ -140,11 +145,13 @@ def place(value: float | None, lo: float, hi: float) -> float:
     return min(max(math.log10(value), lo), hi) if math.isfinite(value) else hi
 
 
-def _power(decade: int) -> str:
+def power(decade: int) -> str:
+    """10 to an integer power, as a label: "10⁻³"."""
     return "10" + str(decade).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if decade else "1"
 
 
-def _short(name: str, most: int = 46) -> str:
+def short(name: str, most: int = 46) -> str:
+    """A name on one line, cut where it is long; what can't be printed is left out."""
     name = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     return name if len(name) <= most else name[: most - 1] + "…"
 
@@ -167,8 +174,8 @@ def inline(svg: str, key: str) -> str:
 
 def _restyle(style: re.Match[str]) -> str:
     text = re.sub(r"\s*font-family: [^;]*;?", "", style[1])
-    for name, colour in _INKS.items():
+    for name, colour in INKS.items():
         text = text.replace(colour, f"var(--{name})")
-    for verdict, colour in _VERDICTS.items():
+    for verdict, colour in TONES.items():
         text = text.replace(colour, f"var(--{verdict.value.lower()})")
     return f'style="{text}"'
