@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from equiaudit.measure.lie import lie_derivative
     from equiaudit.measure.replay import replay
     from equiaudit.measure.residual import equivariance_error
+    from equiaudit.penalties.operator import OperatorPenalty
     from equiaudit.records import Audit, Check, Verdict
     from equiaudit.relaxation import ProjectionReport, Relaxed, project, relax, relaxable, schedules
     from equiaudit.representations import Irreps, Representation
+    from equiaudit.strategies.confirm import confirm_equivariant
     from equiaudit.symmetry import Symmetry
 
 _HOME = {
@@ -38,6 +40,7 @@ _HOME = {
     "Group": "groups",
     "Irreps": "representations",
     "NotEquivariantError": "assertions",
+    "OperatorPenalty": "penalties.operator",
     "ProjectionReport": "relaxation",
     "Relaxed": "relaxation",
     "Representation": "representations",
@@ -47,6 +50,7 @@ _HOME = {
     "assert_equivariant": "assertions",
     "assert_invariant": "assertions",
     "audit": "measure.audit",
+    "confirm_equivariant": "strategies.confirm",
     "equivariance_error": "measure.residual",
     "lie_derivative": "measure.lie",
     "localize": "diagnose.localize",
