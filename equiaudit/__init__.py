@@ -50,7 +50,7 @@ _HOME = {
     "assert_equivariant": "assertions",
     "assert_invariant": "assertions",
     "audit": "measure.audit",
-    "confirm_equivariant": "strategies.confirm",
+    "confirm_equivariant": "strategies",
     "equivariance_error": "measure.residual",
     "lie_derivative": "measure.lie",
     "localize": "diagnose.localize",

@@ -44,7 +44,8 @@ class Worst:
 
     ``element`` is code that evaluates with ``equiaudit.groups.parse``; ``index`` points into the leaf;
     ``expected`` is f(x) there and ``got`` is ρ_out(g)⁻¹ f(ρ_in(g) x). ``on`` is "given" for the caller's input or "twin" for
-    its jittered copy; ``symmetry`` counts the symmetries of the audit.
+    its jittered copy; ``symmetry`` counts the symmetries of the audit. ``inputs`` is the code of a varied
+    input, where hypothesis made one.
     """
 
     element: str
@@ -56,6 +57,7 @@ class Worst:
     got: float | None = None
     on: str = "given"
     symmetry: int = 0
+    inputs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Check:
     """One row of an audit: a part of a group, or a sanity test.
 
     ``kind`` is "lie" (an infinitesimal part), "discrete" (one generator), "finite" (elements away from the
-    identity) or "sanity". ``error``, ``floor`` are relative to ``Audit.scale`` of the leaf; ``elements`` counts what was tried.
+    identity), "hypothesis" (a search; the worst that it saw) or "sanity". ``error``, ``floor`` are relative to
+    ``Audit.scale`` of the leaf; ``elements`` counts what was tried.
     """
 
     part: str

@@ -43,12 +43,14 @@ def python_line(audit: Audit, given: tuple[str, ...] = ()) -> str:
         words += [f"{k}={v!r}" for k, v in options.items() if k not in ("on", "which")]
         return f"equiaudit.audit({', '.join(['model', 'inputs', 'symmetry', *words])})"
     words += [f"{k}={v!r}" for k, v in options.items()]
-    return f"equiaudit.replay({', '.join(['model', 'inputs', 'symmetry', quote(audit.worst.element), *words])})"
+    inputs = audit.worst.inputs or "inputs"
+    return f"equiaudit.replay({', '.join(['model', inputs, 'symmetry', quote(audit.worst.element), *words])})"
 
 
 def pytest_line(audit: Audit, nodeid: str) -> str:
     """``pytest "tests/test_x.py::test_y"``, with the seed and the element as a comment."""
     element = f", element {audit.worst.element}" if audit.worst is not None else ""
+    element += f", inputs {audit.worst.inputs}" if audit.worst is not None and audit.worst.inputs else ""
     return f'pytest "{nodeid}"  # seed {audit.seed}{element}'
 
 

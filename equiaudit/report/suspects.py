@@ -52,7 +52,7 @@ def read_parts(audit: Audit) -> Parts:
     poses: list[str] = []
     discrete = False
     for check in audit.checks:
-        if check.kind == "lie" or check.part.startswith(LIE):
+        if check.kind in ("lie", "hypothesis") or check.part.startswith(LIE):
             continue
         name = check.part.rpartition(": ")[2]
         bad = check.verdict in REAL

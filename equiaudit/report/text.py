@@ -90,6 +90,8 @@ def facts(audit: Audit) -> list[tuple[str, str]]:
         found.append(("cause", audit.cause))
     if audit.worst is not None and real:
         found.append(("element", shortened(audit.worst.element)))
+        if audit.worst.inputs:
+            found.append(("inputs", audit.worst.inputs))
         found.append(("worst at", place(audit)))
     if audit.first_bad_layer:
         found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))

@@ -1,0 +1,73 @@
+"""What hypothesis draws for one symmetry: elements, one or one per sample, and a variation of the caller's input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from equiaudit.groups import Element, Group
+from equiaudit.measure.run import Run
+from equiaudit.strategies.elements import elements
+from equiaudit.strategies.poses import SINGULAR, SPECIAL
+from equiaudit.strategies.trying import Example
+from equiaudit.strategies.variation import AS_GIVEN, Variation, count_rows
+from equiaudit.symmetry import Symmetry
+
+SCALES = (1.0,) * 16 + (2.0, 0.5, 10.0, 0.1)
+JITTERS = (0.0,) * 12 + (0.05, 0.2, 0.5)
+
+
+def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
+    """Variations of an input with so many rows; they shrink to one row in the simplest pose.
+
+    Most leave most things as given. Rows that stay are neighbours in the list, cyclically.
+    """
+    named = (*SPECIAL, *SINGULAR) if poses else ()
+
+    def one(drawn: tuple[int, int, int, int, int, int]) -> Variation:
+        count, start, pose, scale, jitter, seed = drawn
+        keep = tuple(sorted((start + k) % rows for k in range(count + 1))) if count + 1 < rows else None
+        size = JITTERS[jitter]
+        return Variation(keep, named[pose] if pose < len(named) else AS_GIVEN, SCALES[scale], size, seed if size else 0)
+
+    return st.tuples(
+        st.integers(0, 4 * (rows - 1)),
+        st.integers(0, rows - 1),
+        st.integers(0, 5 * len(named)),
+        st.integers(0, len(SCALES) - 1),
+        st.integers(0, len(JITTERS) - 1),
+        st.integers(0, 63),
+    ).map(one)
+
+
+def examples(run: Run, symmetry: Symmetry, vary: bool) -> st.SearchStrategy[Example]:
+    """Elements and variations for one symmetry of a run."""
+    symmetries: list[Symmetry] = run.__dict__["hunted"]
+    rows = count_rows(symmetries, run.inputs)
+    drawn = elements(symmetry.acts, unit=unit_of(symmetry, run.inputs), nodes=rows if rows > 1 else None)
+    samples = symmetry.sample_count(run.inputs)
+    if samples > 1:
+        several = st.tuples(drawn, drawn, st.integers(0, 2)).map(lambda t: spread(symmetry.acts, samples, *t))
+    else:
+        several = drawn.map(lambda g: (g,))
+    droppable = rows if samples == 1 else 1  # one element for each sample: their number stays
+    varied = variations(droppable) if vary else st.just(Variation())
+    return st.tuples(several, varied).map(lambda pair: Example(*pair))
+
+
+def spread(group: Group, samples: int, g: Element, h: Element, mode: int) -> tuple[Element, ...]:
+    """The elements of all samples: g for every one; g for the first alone; g and h by turns."""
+    if mode == 0:
+        return (g,)
+    rest: Sequence[Element] = (group.identity(),) * (samples - 1)
+    return (g, *rest) if mode == 1 else tuple(h if n % 2 else g for n in range(samples))
+
+
+def unit_of(symmetry: Symmetry, inputs: Any) -> float:
+    """The power of ten nearest to the RMS radius of the points: what counts as a unit of translation."""
+    frame = symmetry.frame(inputs)
+    radius = float(frame.radius.mean()) if frame is not None else 1.0
+    return 10.0 ** round(math.log10(radius)) if radius > 0 and math.isfinite(radius) else 1.0

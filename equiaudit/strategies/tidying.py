@@ -1,0 +1,70 @@
+"""After hypothesis has shrunk: rows left out one by one, and named candidates in order, until nothing is simpler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from equiaudit.groups import Element
+from equiaudit.groups.products import DirectProduct, ProductElement
+from equiaudit.strategies.elements import named_elements
+from equiaudit.strategies.poses import SPECIAL
+from equiaudit.strategies.trying import Example, Seen, Trier
+from equiaudit.strategies.variation import AS_GIVEN, Variation
+
+
+def tidied(example: Example, trier: Trier, kind: str) -> Seen:
+    """The simplest example of the same kind that was found, starting from what hypothesis shrank to."""
+
+    def fails(candidate: Example) -> bool:
+        return trier.judge(candidate).kind == kind
+
+    best = example
+    for _ in range(2):
+        before = best.key
+        for variation in simpler_variations(best.variation):
+            if fails(candidate := replace(best, variation=variation)):
+                best = candidate
+                break
+        for node in list(best.variation.keep or ()):
+            if len(best.variation.keep or ()) > 1:
+                candidate = replace(best, variation=best.variation.without(node))
+                best = candidate if fails(candidate) else best
+        for elements in simpler_elements(best.elements):
+            if fails(candidate := replace(best, elements=elements)):
+                best = candidate
+                break
+        if best.key == before:
+            break
+    return trier.judge(best)
+
+
+def simpler_variations(variation: Variation) -> Iterator[Variation]:
+    """The same rows in simpler poses, without scale and jitter."""
+    plain = replace(variation, scale=1.0, jitter=0.0, seed=0)
+    for pose in (*SPECIAL[:1], AS_GIVEN):
+        if pose == variation.pose:
+            break
+        yield replace(plain, pose=pose)
+    if plain != variation:
+        yield plain
+
+
+def simpler_elements(elements: tuple[Element, ...]) -> Iterator[tuple[Element, ...]]:
+    """One element for all samples; named elements before this one in their order."""
+    if len(elements) > 1:
+        identity = elements[0].group.identity()
+        for g in elements:
+            yield (g,)
+            yield (g, *(identity,) * (len(elements) - 1))
+        return
+    (g,) = elements
+    if isinstance(g, ProductElement) and isinstance(g.group, DirectProduct):
+        for n, member in enumerate(g.members):
+            for (simpler,) in simpler_elements((member,)):
+                yield (g.group.pair(*(simpler if k == n else m for k, m in enumerate(g.members))),)
+        return
+    for named in named_elements(g.group):
+        if repr(named) == repr(g):
+            return
+        yield (named,)

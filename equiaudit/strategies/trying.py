@@ -1,0 +1,243 @@
+"""One example of a search: an element and a variation of the input, judged as an audit judges, each only once."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from equiaudit.groups.base import Element
+from equiaudit.measure.bench import Outcome, Scale
+from equiaudit.measure.constants import is_rounding_of_constants, worst_of
+from equiaudit.measure.examine import Examination
+from equiaudit.measure.finding import Finding, Settled
+from equiaudit.measure.judge import Judgement
+from equiaudit.measure.plan import Plan, Trial
+from equiaudit.measure.precision import cast_inputs
+from equiaudit.measure.replay import _once
+from equiaudit.measure.residual import checked_leaves
+from equiaudit.measure.run import Run
+from equiaudit.measure.sanity import look_at_outputs, must_be_finite
+from equiaudit.measure.summary import judged_verdict
+from equiaudit.measure.twin import make_twin
+from equiaudit.records import Verdict
+from equiaudit.representations.image import Image
+from equiaudit.representations.structures import StructureError
+from equiaudit.strategies.poses import SINGULAR, SPECIAL
+from equiaudit.strategies.variation import Variation
+from equiaudit.symmetry import Symmetry
+
+GENERIC, JUMP, NOT_FINITE, RAISES = "violation", "discontinuity", "not finite", "raises"
+
+
+@dataclass(frozen=True)
+class Example:
+    """What hypothesis draws: elements (one, or one per sample) and what is done to the caller's input."""
+
+    elements: tuple[Element, ...]
+    variation: Variation
+
+    @property
+    def element(self) -> str:
+        """The code of the elements."""
+        codes = ", ".join(map(repr, self.elements))
+        return codes if len(self.elements) == 1 else f"[{codes}]"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The code of both."""
+        return self.element, self.variation.code
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How one example was judged: ``kind`` is "" where equivariance holds; ``score`` is the residual over s_row."""
+
+    example: Example
+    kind: str = ""
+    score: float = 0.0
+    error: float | None = None
+    floor: float | None = None
+    allowed: bool = False
+    problem: Exception | None = None
+
+
+def rebased(run: Run, inputs: Any) -> Run:
+    """The same run on other inputs, as if ``audit`` had been given them; the copies of the model are shared."""
+    new = copy.copy(run)
+    new.inputs, new.rng, new.notes, new.settled = cast_inputs(inputs), np.random.default_rng(run.seed), [], None
+    twin = make_twin(run_symmetries(run), new.inputs, new.rng, new.declared)
+    new.twin, new.y, new.own_outputs = twin, {}, {}
+    new.x = {"x0": new.evaluator.cast(new.inputs)}
+    if twin is not None:
+        new.x["x1"] = new.evaluator.cast(twin)
+    return new
+
+
+def run_symmetries(run: Run) -> list[Symmetry]:
+    """The symmetries that a run was made for."""
+    return run.__dict__["hunted"]
+
+
+@dataclass
+class Trier:
+    """Judges examples for one symmetry.
+
+    Args:
+        run: the run, with its copies of the model.
+        symmetry: the claim.
+        degenerate: whether what happens in singular poses counts.
+        budget: how many examples may be judged; beyond it nothing fails.
+    """
+
+    run: Run
+    symmetry: Symmetry
+    degenerate: bool
+    budget: int
+    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    aside: dict[str, Seen] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    _light: dict[str, Examination | None] = field(default_factory=dict)
+    _heavy: dict[str, Examination | None] = field(default_factory=dict)
+    _constants: dict[int, Any] = field(default_factory=dict)
+    _excused: float = 0.0
+
+    def judge(self, example: Example) -> Seen:
+        """How the example fares; remembered, so that the same example is always judged alike."""
+        known = self.seen.get(example.key)
+        if known is not None:
+            return known
+        if len(self.seen) >= self.budget:
+            return Seen(example)
+        found = self._judge(example)
+        if found.kind and example.variation.pose in SINGULAR and not self.degenerate:
+            self.aside.setdefault(found.kind, found)
+            found = replace(found, kind="")
+        self.seen[example.key] = found
+        return found
+
+    def finding(self, example: Example) -> tuple[Run, Finding]:
+        """The finding that ``replay`` gives on the varied input."""
+        run = rebased(self.run, example.variation.of(self.run.inputs, run_symmetries(self.run)))
+        return run, _once(run, self.symmetry, example.elements, "x0", False)
+
+    # -- one example --------------------------------------------------------------------------------------------------
+
+    def _judge(self, example: Example) -> Seen:
+        if all(g.is_identity() for g in example.elements):
+            return Seen(example)
+        light = self._examination(example.variation, heavy=False)
+        if light is None:
+            return Seen(example)
+        trial = self._trial(example)
+        try:
+            outcome = light.bench.run(trial)
+            must_be_finite(light, checked_leaves(self.symmetry, outcome.moved), "f(ρ(g) x)")
+        except Settled:
+            return Seen(example, NOT_FINITE, float("inf"))
+        except StructureError as problem:
+            return Seen(example, RAISES, problem=problem)
+        except Exception as problem:  # whatever the model raises
+            problem.add_note(f"equiaudit: raised for g = {example.element} on {example.variation.code}")
+            return Seen(example, RAISES, problem=problem)
+        score = _score(light, outcome)
+        rows = light.judge_all(outcome, [leaf.norms(leaf.value) * 0 for leaf in light.bench.base("x0").leaves])
+        error = max((j.error for j in rows), default=0.0)
+        quiet = score <= max(light.rules.accept, 4 * self._excused)
+        if quiet and not trial.between:
+            return Seen(example, "", score, error)
+        return self._closer(example, trial, score)
+
+    def _closer(self, example: Example, trial: Trial, score: float) -> Seen:
+        exam = self._examination(example.variation, heavy=True)
+        if exam is None:
+            return Seen(example)
+        try:
+            outcome, rows = exam.try_element(trial)
+        except Settled as end:
+            kind = NOT_FINITE if end.cause == "not finite" else ""
+            return Seen(example, kind, score)
+        live = [j for n, j in enumerate(rows) if n not in exam.vacuous]
+        bad = [j for j in live if not j.within]
+        worst = max(bad or live, key=lambda j: j.error, default=None)
+        if worst is None or not bad:
+            return Seen(example, "", score, worst.error if worst else None, worst.floor if worst else None)
+        if is_rounding_of_constants(exam, outcome, worst_of(exam, rows)):
+            self._excused = max(self._excused, score)
+            return Seen(example, "", score, worst.error, worst.floor)
+        floor = worst.error / worst.excess if 0 < worst.excess < float("inf") else worst.floor
+        if all(judged_verdict(exam, j) is Verdict.APPROXIMATE for j in bad):
+            return Seen(example, "", score, worst.error, floor, allowed=True)
+        return Seen(example, self._kind(exam, example, trial), score, worst.error, floor)
+
+    def _kind(self, exam: Examination, example: Example, trial: Trial) -> str:
+        if example.variation.pose not in (*SPECIAL, *SINGULAR) or "x1" not in exam.bench.inputs:
+            return GENERIC
+        try:
+            _, twin = exam.try_element(replace(trial, base="x1"))
+        except Settled:
+            return GENERIC
+        live: list[Judgement] = [j for n, j in enumerate(twin) if n not in exam.vacuous]
+        return JUMP if all(j.within for j in live) else GENERIC
+
+    # -- examinations, one for each input -------------------------------------------------------------------------------
+
+    def _examination(self, variation: Variation, heavy: bool) -> Examination | None:
+        kept = self._heavy if heavy else self._light
+        if variation.code not in kept:
+            kept[variation.code] = self._examined(variation, heavy)
+        return kept[variation.code]
+
+    def _examined(self, variation: Variation, heavy: bool) -> Examination | None:
+        """None where the model refuses the input, or gives nothing finite for it."""
+        base = self._light.get(variation.code) if heavy else None
+        try:
+            if base is not None:
+                exam = Examination(base.bench, base.plan, base.helpers)
+            else:
+                exam = self._fresh(variation)
+            exam.shaken = self._shaken()
+            leaves = exam.bench.base("x0").leaves
+            if heavy:
+                look_at_outputs(exam)
+                return exam
+            must_be_finite(exam, leaves, "f(x)")
+            exam.scales = [Scale.of(leaf, None) for leaf in leaves]
+            return exam
+        except Settled as end:
+            if end.cause == "not finite" and not variation.plain:
+                seen = Seen(Example((self.symmetry.acts.identity(),), variation), NOT_FINITE)
+                self.aside.setdefault(f"f(x) {NOT_FINITE}", seen)
+            return None
+        except Exception as problem:
+            if variation.plain:
+                raise
+            self.refused[f"{type(problem).__name__} on {variation.code.removeprefix('equiaudit.strategies.')}"] += 1
+            return None
+
+    def _fresh(self, variation: Variation) -> Examination:
+        inputs = variation.of(self.run.inputs, run_symmetries(self.run))
+        run = self.run if variation.plain else rebased(self.run, inputs)
+        helpers = run.helpers(self.symmetry, self.symmetry.sample_count(run.inputs))
+        bench = run._bench(self.symmetry, run.evaluator, dict(run.x), run.y if variation.plain else {})
+        trial = Trial("as given", (self.symmetry.acts.identity(),), "x0", ("as given",), as_given=True)
+        return Examination(bench, Plan((trial,), "one element"), helpers)
+
+    def _shaken(self) -> list[Any]:
+        # copies with shaken constants are made once, and are good for every input
+        return []
+
+    def _trial(self, example: Example) -> Trial:
+        images = [r for _, _, r in self.symmetry.input_leaves(self.run.inputs) if isinstance(r, Image)]
+        exact = all(rep.is_exact(g) for rep in images for g in example.elements)
+        between = not self.symmetry.acts.is_finite and not exact
+        return Trial("as given", example.elements, "x0", ("as given",), between=between, as_given=True)
+
+
+def _score(exam: Examination, outcome: Outcome) -> float:
+    leaves = exam.bench.base("x0").leaves
+    pairs = zip(leaves, outcome.residuals, strict=True)
+    return max((exam.ratio(n, leaf, r) for n, (leaf, r) in enumerate(pairs)), default=0.0)
