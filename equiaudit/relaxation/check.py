@@ -15,6 +15,8 @@ from equiaudit.symmetry import Symmetry
 
 ROWS = 16
 """Random rows of features."""
+COARSE = 1e-3
+"""A relative residual that no rounding explains, in single precision."""
 PIXELS = 17
 """Height and width of random images: odd, so that a stride of 2 keeps the centre."""
 
@@ -35,12 +37,23 @@ def check_site(name: str, layer: nn.Module, site: LinearSite) -> None:
             f"{name} could not be tried with random features {list(inputs.shape)}: {type(error).__name__}: {error}; correct "
             "the declaration, or give check=False"
         ) from error
-    if found.verdict in (Verdict.BROKEN, Verdict.INVALID):
-        size = f" (relative error {found.error:.1e})" if found.verdict is Verdict.BROKEN and found.error else ""
+    error = found.error if found.verdict is Verdict.BROKEN else None
+    if found.verdict is Verdict.VACUOUS:  # inputs that the group does not move: what comes out must not move either
+        error = _moved(layer, site, symmetry, inputs, forward)
+    if found.verdict in (Verdict.BROKEN, Verdict.INVALID) or (error or 0.0) > COARSE:
+        size = f" (relative error {error:.1e})" if error else ""
         raise RelaxationError(
             f"{name} ({type(layer).__name__}) is not equivariant from {site.rep_in!r} to {site.rep_out!r} under "
             f"{site.group!r}{size}: {found.reason or found.verdict.value}; correct the declaration, or give check=False"
         )
+
+
+@torch.no_grad()
+def _moved(layer: nn.Module, site: LinearSite, symmetry: Symmetry, inputs: Tensor, forward: Any) -> float:
+    g = site.group.sample(0)
+    out = layer(inputs) if forward is None else forward(layer, inputs)
+    difference = out - symmetry.act_on_outputs(g, out)
+    return float(difference.norm() / out.norm().clamp(min=torch.finfo(out.dtype).tiny))
 
 
 def _trial(layer: nn.Module, site: LinearSite) -> tuple[Symmetry, Tensor, Any]:

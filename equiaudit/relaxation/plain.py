@@ -78,7 +78,8 @@ def declared(name: str, layer: nn.Module, pair: Any, group: Group) -> LinearSite
     """
     if isinstance(layer, CONTAINERS):
         raise RelaxationError(
-            f"{name} is a {type(layer).__name__}, which would run its relaxation as one of its own modules; relax the modules in it"
+            f"{name} is a {type(layer).__name__}, which would run its relaxation as one of its own modules; "
+            "relax the modules in it"
         )
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise RelaxationError(f"hidden[{name!r}] must be a pair (inputs, outputs) of representations, got {pair!r}")

@@ -32,7 +32,7 @@ def project(
     inputs: Any = None,
     symmetry: Symmetry | Sequence[Symmetry] | None = None,
     forward: Forward | None = None,
-    metric: Callable[[nn.Module], float] | None = None,
+    metric: Callable[[nn.Module], Any] | None = None,
     loader: Iterable[Any] | None = None,
     confirm: Callable[..., Audit] | str | None = "auto",
     seed: int = 0,
@@ -76,7 +76,7 @@ def project(
     run = forward or call
     notes: list[str] = []
     with _evaluating(handle.module):
-        metric_before = None if metric is None else float(metric(handle.module))
+        metric_before = _measure(metric, handle.module)
         outputs, bound, hidden, audit_before = None, None, (), None
         if inputs is not None:
             outputs = run_detached(run, handle.module, inputs)
@@ -88,9 +88,9 @@ def project(
     layers = tuple(_project_layer(own, name, method) for name in list(own.relaxations))
     _nothing_left(model)
     recalibrated = () if loader is None else recalibrate(model, loader)
-    change = audit_after = confirmed = metric_after = None
+    change = audit_after = confirmed = None
     with _evaluating(model):
-        metric_after = None if metric is None else float(metric(model))
+        metric_after = _measure(metric, model)
         if inputs is not None:
             change = relative_change(outputs, run_detached(run, model, inputs))
             audit_after = _audit(model, inputs, claim, forward, "default", seed, notes)
@@ -166,6 +166,13 @@ class _evaluating:
                 module.train(training)
         for module, training in self.before.items():
             module.training = training
+
+
+def _measure(metric: Callable[[nn.Module], Any] | None, model: nn.Module) -> float | None:
+    if metric is None:
+        return None
+    value = metric(model)
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _claims(symmetry: Any) -> list[Symmetry]:

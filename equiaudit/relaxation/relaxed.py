@@ -131,6 +131,7 @@ class Relaxed:
             raise RelaxationError(f"nothing in this {type(self.module).__name__} is relaxed; call relax(model) first")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The relaxed model."""
         return self.module(*args, **kwargs)
 
     @property

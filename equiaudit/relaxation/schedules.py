@@ -1,89 +1,14 @@
-"""Schedules for θ: the paper's triangle, cosine, constant; each ends at exactly 0 and checks that every layer is there."""
+"""Schedules for θ: the paper's triangle, cosine, constant, and adaptive ones; all but elastic ones end at exactly 0."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
 
+from equiaudit.relaxation.adaptive import DualAscent, LearnedLevels
 from equiaudit.relaxation.relaxed import Relaxed
-from equiaudit.relaxation.site import RelaxationError
+from equiaudit.relaxation.schedule import Schedule
 
-Shape = Callable[[int, int], float]
-
-
-class Schedule:
-    """θ as a function of the step e out of E; the last step sets exactly 0.
-
-    Args:
-        relaxed: the handle; θ is set to the value at step 0 at once.
-        total: E, the number of calls of ``step``: epochs or optimizer steps, as you call it.
-        name: for the ``state_dict``.
-        shape: ``shape(e, E)``.
-    """
-
-    def __init__(self, relaxed: Relaxed, total: int, name: str, shape: Shape) -> None:
-        if isinstance(total, bool) or not isinstance(total, int) or total < 1:
-            raise ValueError(f"total must be a whole number of steps, 1 or more, got {total!r}")
-        self.relaxed, self.total, self.name, self.shape = relaxed, total, name, shape
-        self.count = 0
-        self._norms = self._measure()
-        self._apply()
-
-    @property
-    def theta(self) -> float:
-        """θ at the present step; exactly 0 from step E on."""
-        return 0.0 if self.count >= self.total else float(self.shape(self.count, self.total))
-
-    def step(self) -> float:
-        """Go one step on, set θ of every layer, and return it; the last step checks what ``finish`` checks."""
-        self.count += 1
-        self._apply()
-        if self.count == self.total:
-            self.finish()
-        return self.theta
-
-    def _apply(self) -> None:
-        self.relaxed.theta = self.theta
-
-    def _measure(self) -> dict[str, float]:
-        return {name: float(found.weight.detach().norm()) for name, found in self.relaxed.relaxations.items()}
-
-    @property
-    def idle(self) -> tuple[str, ...]:
-        """Layers whose W has not changed since the schedule began: not trained, or not called."""
-        return tuple(name for name, norm in self._measure().items() if norm == self._norms.get(name))
-
-    def finish(self) -> None:
-        """Check that θ reached every relaxed layer of the model and is 0.
-
-        Raises:
-            RelaxationError: names the layers where it is not.
-        """
-        now = Relaxed(self.relaxed.module).thetas  # looked up again: a layer may have been replaced meanwhile
-        left = {name: value for name, value in now.items() if value != 0.0}
-        if left:
-            listed = ", ".join(f"{name}: {value:g}" for name, value in left.items())
-            raise RelaxationError(f"the schedule is over and theta is not 0 at {listed}")
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"name": self.name, "count": self.count, "total": self.total, "norms": dict(self._norms)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a run stopped; θ is set at once.
-
-        Raises:
-            ValueError: the state is of another schedule.
-        """
-        for key, mine in (("name", self.name), ("total", self.total)):
-            if state.get(key) != mine:
-                raise ValueError(f"the state is of a schedule with {key}={state.get(key)!r}, this one has {mine!r}")
-        self.count, self._norms = int(state["count"]), dict(state["norms"])
-        self._apply()
-
-    def __repr__(self) -> str:
-        return f"{self.name}: step {self.count} of {self.total}, theta {self.theta:g}"
+__all__ = ["DualAscent", "LearnedLevels", "Schedule", "constant", "cosine", "dual_ascent", "learned", "triangle"]
 
 
 def triangle(relaxed: Relaxed, total: int, *, peak: float = 1.0) -> Schedule:
@@ -106,3 +31,37 @@ def cosine(relaxed: Relaxed, total: int, *, peak: float = 1.0) -> Schedule:
 def constant(relaxed: Relaxed, total: int, *, peak: float = 1.0) -> Schedule:
     """θ(e) = peak until the last step, which sets 0."""
     return Schedule(relaxed, total, "constant", lambda e, n: peak)
+
+
+def dual_ascent(
+    relaxed: Relaxed, total: int, *, rate: float = 0.01, elastic: float | None = None, bound_rate: float | None = None
+) -> DualAscent:
+    """Levels γ_i that the layers learn, pushed to 0 by multipliers that grow as long as they are not (ACE).
+
+    Add ``schedule.penalty()`` to the loss of every step, and call ``schedule.step()`` after the optimizer's. Needs
+    ``relax(…, learned=1.0)``. With ``elastic`` the levels may stay within bounds u_i that cost elastic · u_i² / 2 (data that
+    are symmetric in part); the run then does not end at 0.
+
+    >>> from equiaudit.relaxation import relax
+    >>> from equiaudit.relaxation.vector_neurons import VNLinear
+    >>> schedule = dual_ascent(relax(VNLinear(2, 2), learned=1.0), total=3, rate=0.1)
+    >>> schedule.step(), schedule.multipliers
+    (1.0, {'': 0.1})
+
+    Source: arXiv 2505.13631 (ACE), its primal-dual updates with |γ_i| in place of γ_i, and its resilient ones.
+    """
+    return DualAscent(relaxed, total, rate, elastic, bound_rate)
+
+
+def learned(relaxed: Relaxed, total: int, *, pull: float = 0.01) -> LearnedLevels:
+    """Levels γ_i that the layers learn from the loss, pulled to 0 by pull · Σ γ_i².
+
+    Add ``schedule.penalty()`` to the loss of every step. Needs ``relax(…, learned=1.0)``. In the spirit of RECM (arXiv
+    2602.02853), which learns a level for each layer, without its recurrence.
+
+    >>> from equiaudit.relaxation import relax
+    >>> from equiaudit.relaxation.vector_neurons import VNLinear
+    >>> float(learned(relax(VNLinear(2, 2), learned=0.5), total=3, pull=0.1).penalty().detach())
+    0.025...
+    """
+    return LearnedLevels(relaxed, total, pull)

@@ -1,6 +1,7 @@
 """Vector-neuron layers: every channel is a vector, and only channels are mixed.
 
-Features are [..., channels, d]: the last dimension is space, the one before counts vectors. Deng et al., "Vector Neurons: A General Framework for SO(3)-Equivariant Networks", ICCV 2021.
+Features are [..., channels, d]: the last dimension is space, the one before counts vectors. Deng et al., "Vector Neurons: A
+General Framework for SO(3)-Equivariant Networks", ICCV 2021.
 """
 
 from __future__ import annotations
