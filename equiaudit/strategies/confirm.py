@@ -13,14 +13,19 @@ import torch
 
 from equiaudit.measure.audit import _RANK, _replay_line, as_symmetries, audit
 from equiaudit.measure.finding import Finding
+from equiaudit.measure.replay import read_elements
 from equiaudit.measure.run import Run
 from equiaudit.measure.state import modules_of, preserved
 from equiaudit.records import Audit, Check, Cost, Verdict
-from equiaudit.strategies.drawing import examples
-from equiaudit.strategies.hunting import hunt, search
+from equiaudit.strategies.drawing import droppable, examples
+from equiaudit.strategies.hunting import Enough, hunt, search
 from equiaudit.strategies.tidying import tidied
-from equiaudit.strategies.trying import NOT_FINITE, RAISES, Example, Seen, Trier
+from equiaudit.strategies.trying import NOT_FINITE, RAISES, Example, Seen, Trier, run_symmetries
+from equiaudit.strategies.variation import Variation
 from equiaudit.symmetry import Symmetry
+
+TIDY = 50
+"""How many more examples may be judged while the minimal one is made simpler."""
 
 
 def confirm_equivariant(
@@ -95,8 +100,8 @@ def confirm_equivariant(
         run.hunted = symmetries  # type: ignore[attr-defined]
         say("hypothesis")
         hunts = [_Hunt(run, s, n, max_examples, vary, degenerate) for n, s in enumerate(symmetries)]
-        for one in hunts:
-            one.go()
+        for n, one in enumerate(hunts):
+            one.go(_known(first, symmetries[n], n))
         raised = next((h.minimal.problem for h in hunts if h.minimal is not None and h.minimal.problem), None)
         if raised is not None:
             raise raised
@@ -107,6 +112,14 @@ def confirm_equivariant(
     return found if found.passed else dataclasses.replace(found, replay=_replay_line(found, forward, reference))
 
 
+def _known(first: Audit, symmetry: Symmetry, number: int) -> Example | None:
+    """The element by which the audit refuted this symmetry on the input as given."""
+    worst = first.worst
+    if worst is None or first.verdict is not Verdict.BROKEN or worst.on != "given" or worst.symmetry != number:
+        return None
+    return Example(read_elements(worst.element, symmetry.acts), Variation())
+
+
 class _Hunt:
     """The search for one symmetry, and what came out."""
 
@@ -115,30 +128,40 @@ class _Hunt:
     ) -> None:
         self.symmetry, self.number, self.seed, self.limit = symmetry, number, run.seed, max_examples
         self.trier = Trier(run, symmetry, degenerate, max_examples)
-        self.strategy = examples(run, symmetry, vary)
+        symmetries = run_symmetries(run)
+        self.strategy = examples(symmetries, symmetry, run.inputs, vary)
+        self.rows = droppable(symmetries, symmetry, run.inputs) if vary else 1
         self.kind = ""
         self.drawn = 0
         self.minimal: Seen | None = None
         self.finding: Finding | None = None
         self.at: Run | None = None
 
-    def go(self) -> None:
-        """Search, shrink, tidy, and judge the minimal example once more as ``replay`` does."""
+    def go(self, known: Example | None) -> None:
+        """Search, shrink, tidy, and judge the minimal example once more as ``replay`` does.
+
+        ``known`` is what the audit found on the caller's input: where the search finds nothing, that is made simpler.
+        """
         found = search(self.strategy, self._fails, 10 * self.limit, self.seed)
         self.drawn = self.drawn or len(self.trier.seen)
+        self.trier.budget += TIDY
+        if found is None and known is not None:
+            self.kind = self.trier.judge(known).kind
+            found = known if self.kind else None
         if found is None:
             return
-        self.trier.budget += 50
-        self.minimal = tidied(found, self.trier, self.kind)
+        self.minimal = tidied(found, self.trier, self.kind, self.rows)
         if self.minimal.kind not in (RAISES, NOT_FINITE):
             self.at, self.finding = self.trier.finding(self.minimal.example)
 
     def _fails(self, example: Example) -> bool:
+        if self.trier.spent:
+            raise Enough
         seen = self.trier.judge(example)
         hunt(seen.score, label="residual over scale")
         if seen.kind and not self.kind:  # from here on hypothesis shrinks, and only to examples of the same kind
             self.kind, self.drawn = seen.kind, len(self.trier.seen)
-            self.trier.budget = self.drawn + self.limit + 50
+            self.trier.budget = self.drawn + self.limit + TIDY
         return bool(seen.kind) and seen.kind == self.kind
 
     def row(self) -> Check:

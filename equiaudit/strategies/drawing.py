@@ -8,8 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from equiaudit.groups import Element, Group
-from equiaudit.measure.run import Run
+from equiaudit.groups import Element, Group, Permutations
 from equiaudit.strategies.elements import elements
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
 from equiaudit.strategies.trying import Example
@@ -34,28 +33,34 @@ def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
         return Variation(keep, named[pose] if pose < len(named) else AS_GIVEN, SCALES[scale], size, seed if size else 0)
 
     return st.tuples(
-        st.integers(0, 4 * (rows - 1)),
+        st.integers(0, 6 * (rows - 1)),
         st.integers(0, rows - 1),
-        st.integers(0, 5 * len(named)),
+        st.integers(0, 7 * len(named)),
         st.integers(0, len(SCALES) - 1),
         st.integers(0, len(JITTERS) - 1),
         st.integers(0, 63),
     ).map(one)
 
 
-def examples(run: Run, symmetry: Symmetry, vary: bool) -> st.SearchStrategy[Example]:
-    """Elements and variations for one symmetry of a run."""
-    symmetries: list[Symmetry] = run.__dict__["hunted"]
-    rows = count_rows(symmetries, run.inputs)
-    drawn = elements(symmetry.acts, unit=unit_of(symmetry, run.inputs), nodes=rows if rows > 1 else None)
-    samples = symmetry.sample_count(run.inputs)
+def examples(symmetries: Sequence[Symmetry], symmetry: Symmetry, inputs: Any, vary: bool) -> st.SearchStrategy[Example]:
+    """Elements for one of several symmetries, and variations of these inputs."""
+    rows = count_rows(symmetries, inputs)
+    drawn = elements(symmetry.acts, unit=unit_of(symmetry, inputs), nodes=rows if rows > 1 else None)
+    samples = symmetry.sample_count(inputs)
     if samples > 1:
         several = st.tuples(drawn, drawn, st.integers(0, 2)).map(lambda t: spread(symmetry.acts, samples, *t))
     else:
         several = drawn.map(lambda g: (g,))
-    droppable = rows if samples == 1 else 1  # one element for each sample: their number stays
-    varied = variations(droppable) if vary else st.just(Variation())
+    varied = variations(droppable(symmetries, symmetry, inputs)) if vary else st.just(Variation())
     return st.tuples(several, varied).map(lambda pair: Example(*pair))
+
+
+def droppable(symmetries: Sequence[Symmetry], symmetry: Symmetry, inputs: Any) -> int:
+    """How many rows can be left out but one; none where each sample has its own element: their number stays."""
+    sized = isinstance(symmetry.acts, Permutations) and symmetry.acts.n is not None
+    if symmetry.sample_count(inputs) > 1 or sized:
+        return 1
+    return count_rows(symmetries, inputs)
 
 
 def spread(group: Group, samples: int, g: Element, h: Element, mode: int) -> tuple[Element, ...]:

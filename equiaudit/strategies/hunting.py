@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -49,11 +49,15 @@ class _Refuted(Exception):
     """The property under search does not hold."""
 
 
+class Enough(BaseException):
+    """Raised by a property to end a search; hypothesis lets it through, being no Exception."""
+
+
 def search(strategy: SearchStrategy[T], fails: Callable[[T], bool], max_examples: int, number: int) -> T | None:
     """The simplest value for which ``fails`` was seen to hold, or None; the same for the same seed.
 
-    ``fails`` must give the same answer to the same value. Runs anywhere, also inside another hypothesis test, writes no
-    files and prints nothing.
+    ``fails`` must give the same answer to the same value; it ends the search by raising ``Enough``. Runs anywhere, also
+    inside another hypothesis test, writes no files and prints nothing.
     """
     last: list[T] = []
 
@@ -75,12 +79,9 @@ def search(strategy: SearchStrategy[T], fails: Callable[[T], bool], max_examples
             last[:] = [value]
             raise _Refuted
 
-    with _alone():
-        try:
-            given(strategy)(attempt)()
-        except _Refuted:
-            return last[0]
-    return None
+    with _alone(), suppress(_Refuted, Enough):
+        given(strategy)(attempt)()
+    return last[0] if last else None
 
 
 @contextmanager

@@ -13,8 +13,11 @@ from equiaudit.strategies.trying import Example, Seen, Trier
 from equiaudit.strategies.variation import AS_GIVEN, Variation
 
 
-def tidied(example: Example, trier: Trier, kind: str) -> Seen:
-    """The simplest example of the same kind that was found, starting from what hypothesis shrank to."""
+def tidied(example: Example, trier: Trier, kind: str, rows: int = 1) -> Seen:
+    """The simplest example of the same kind that was found, starting from what hypothesis shrank to.
+
+    ``rows`` can be left out; 1 for none.
+    """
 
     def fails(candidate: Example) -> bool:
         return trier.judge(candidate).kind == kind
@@ -26,10 +29,11 @@ def tidied(example: Example, trier: Trier, kind: str) -> Seen:
             if fails(candidate := replace(best, variation=variation)):
                 best = candidate
                 break
-        for node in list(best.variation.keep or ()):
-            if len(best.variation.keep or ()) > 1:
-                candidate = replace(best, variation=best.variation.without(node))
-                best = candidate if fails(candidate) else best
+        for node in range(rows - 1, -1, -1):
+            keep = best.variation.keep or tuple(range(rows))
+            if node in keep and len(keep) > 1:
+                fewer = replace(best.variation, keep=tuple(k for k in keep if k != node))
+                best = candidate if fails(candidate := replace(best, variation=fewer)) else best
         for elements in simpler_elements(best.elements):
             if fails(candidate := replace(best, elements=elements)):
                 best = candidate

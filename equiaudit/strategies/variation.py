@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,6 @@ class Variation:
         return vary(
             inputs, symmetries, keep=self.keep, pose=self.pose, scale=self.scale, jitter=self.jitter, seed=self.seed
         )
-
-    def without(self, node: int) -> Variation:
-        """One node fewer."""
-        return replace(self, keep=tuple(k for k in self.keep or () if k != node))
 
 
 def vary(
