@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from equiaudit.measure.precision import copy_model, is_inexact, roundoff
 from equiaudit.measure.state import modules_of
 
+HASHES = 2097143
+"""A prime: hashes lie below it."""
+
 
 def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 64.0) -> Any:
     """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 64·u·ξ.
@@ -47,7 +50,9 @@ def _shaken(t: Tensor, size: float, seed: int) -> Tensor:
     short = (t * 256).round() == t * 256
     # a cheap deterministic hash of |t| to [−1, 1)
     bits = t.abs().to(torch.float32).view(torch.int32).to(torch.int64)
-    xi = ((bits * 2654435761 + seed * 40503) % 2097143).to(t.dtype) / 1048571.5 - 1
+    bits = bits * 2654435761 % HASHES
+    bits = bits * (bits + seed * 1296103 + 1) % HASHES  # another seed gives other numbers, not shifted ones
+    xi = bits.to(t.dtype) / (HASHES / 2) - 1
     # what a kernel summed up is off by the rounding of its terms, which small results feel more
     typical = t.square().mean().sqrt() if t.numel() > 1 else t.abs()
     return torch.where(short, t, t + size * xi * torch.sign(t) * torch.maximum(t.abs(), 0.5 * typical))

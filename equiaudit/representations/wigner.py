@@ -19,7 +19,7 @@ def generators(l: int) -> Matrix:
 
     From ⟨m±1|J±|m⟩ = √(l(l+1) − m(m±1)), taken to real harmonics (sines and cosines about the polar axis).
 
-    >>> generators(1)[1].round(12).tolist()  # turning about y takes z to x
+    >>> (0.0 + generators(1)[1].round(12)).tolist()  # turning about y takes z to x
     [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
     """
     n, orders = 2 * l + 1, np.arange(-l, l + 1)
