@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from equiaudit.measure.lie import lie_derivative
     from equiaudit.measure.replay import replay
     from equiaudit.measure.residual import equivariance_error
+    from equiaudit.penalties import weighting
+    from equiaudit.penalties.augmentation import AugmentationPenalty
+    from equiaudit.penalties.lie import LieDerivativePenalty
+    from equiaudit.penalties.nuclear import NuclearNormPenalty
     from equiaudit.penalties.operator import OperatorPenalty
+    from equiaudit.penalties.prior import ResidualPathwayPrior
     from equiaudit.records import Audit, Check, Verdict
     from equiaudit.relaxation import ProjectionReport, Relaxed, project, relax, relaxable, schedules
     from equiaudit.representations import Irreps, Representation
@@ -35,15 +40,19 @@ if TYPE_CHECKING:
 _HOME = {
     "Audit": "records",
     "AuditFailed": "assertions",
+    "AugmentationPenalty": "penalties.augmentation",
     "Check": "records",
     "InvalidError": "assertions",
     "Group": "groups",
     "Irreps": "representations",
+    "LieDerivativePenalty": "penalties.lie",
     "NotEquivariantError": "assertions",
+    "NuclearNormPenalty": "penalties.nuclear",
     "OperatorPenalty": "penalties.operator",
     "ProjectionReport": "relaxation",
     "Relaxed": "relaxation",
     "Representation": "representations",
+    "ResidualPathwayPrior": "penalties.prior",
     "Symmetry": "symmetry",
     "VacuousError": "assertions",
     "Verdict": "records",
@@ -59,6 +68,7 @@ _HOME = {
     "relaxable": "relaxation",
     "replay": "measure.replay",
     "schedules": "relaxation",
+    "weighting": "penalties",
 }
 _SUBPACKAGES = ("groups", "intertwiners", "representations", "relaxation")
 __all__ = [*_HOME, *_SUBPACKAGES, "__version__"]

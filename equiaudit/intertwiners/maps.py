@@ -93,10 +93,10 @@ class Hom:
 
     def _shifted(self, linear: Tensor) -> Tensor:
         # what moves with a translation must be moved by as much: W τ_in = τ_out
-        gap = self.shifts[1] - linear @ self.shifts[0] if self.shifts is not None else None
-        if gap is None:
+        if self.shifts is None:
             return linear
-        return linear + gap.to(linear.dtype) @ self._inverse_shift.to(linear.device, linear.dtype)
+        gap = _like(self.shifts[1], linear) - linear @ _like(self.shifts[0], linear)
+        return linear + gap @ _like(self._inverse_shift, linear)
 
     @cached_property
     def shifts(self) -> tuple[Tensor, Tensor] | None:
@@ -109,7 +109,7 @@ class Hom:
                 f"no linear map takes {self.rep_in!r} to {self.rep_out!r} of {self.group!r}: the outputs move with "
                 "translations and the inputs don't"
             )
-        return _Placed(into), _Placed(out)
+        return _tensor(into), _tensor(out)
 
     @cached_property
     def _inverse_shift(self) -> Tensor:
@@ -212,7 +212,7 @@ def _like(matrix: Tensor, x: Tensor) -> Tensor:
     return matrix.to(x.device, dtype)
 
 
-def _Placed(matrix: Matrix) -> Tensor:
+def _tensor(matrix: Matrix) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(matrix))
 
 

@@ -166,6 +166,8 @@ def test_points_move_with_translations() -> None:
     assert torch.allclose(torch.kron(block, torch.eye(3, dtype=block.dtype)), found, atol=1e-13)
     assert torch.allclose(block[:, :2].sum(1), torch.tensor([1.0, 1.0, 0.0], dtype=block.dtype), atol=1e-13)
     assert float(intertwiners.defect(found, points, points, E(3))) < 1e-24
+    single = intertwiners.project(random((9, 9)).float(), points, points, E(3))
+    assert torch.allclose(single.double(), found, atol=1e-6)
     assert float(intertwiners.defect(torch.zeros(9, 9), points, points, E(3))) == pytest.approx(6.0)
     # the nearest such map: what is left is orthogonal to every direction that keeps the symmetry
     left = random((9, 9)) - found

@@ -208,7 +208,7 @@ def test_a_layer_of_escnn_is_in_the_null_space(size: int) -> None:
     turns = gspaces.rot2dOnR2(4)
     into, out = enn.FieldType(turns, 2 * [turns.irrep(1)]), enn.FieldType(turns, 3 * [turns.regular_repr])
     conv = enn.R2Conv(into, out, kernel_size=size).eval()
-    kernel, bias = conv.expand_parameters()
+    kernel, bias = (p.detach() for p in conv.expand_parameters())
     penalty = OperatorPenalty(Symmetry(Cyclic(4), into, out))
     assert float(penalty(kernel, bias)) < 1e-10 * float(kernel.square().sum())
     assert float(penalty(torch.randn_like(kernel))) > 1.0

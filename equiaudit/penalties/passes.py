@@ -1,0 +1,166 @@
+"""One differentiable pass of a model and its tangent: f(x) and L_A f(x) from the same primal computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiaudit.groups.base import Element, Matrix
+from equiaudit.measure.derivatives import DerivativeRefusedError, directional_derivative
+from equiaudit.measure.direction import check_direction
+from equiaudit.measure.precision import is_inexact
+from equiaudit.measure.rungs import ready_to_differentiate
+from equiaudit.measure.state import modules_of, random_states, seed_everything
+from equiaudit.penalties.surroundings import Moment
+from equiaudit.representations.base import FromFunction, Representation
+from equiaudit.representations.structures import Path, StructureError, map_leaves
+from equiaudit.symmetry import Symmetry
+
+Call = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """f(x) in the structure of the outputs, and L_A f(x) for each checked leaf."""
+
+    outputs: Any
+    slopes: Mapping[Path, Tensor]
+
+
+class Ladder:
+    """Which rung of the derivative ladder a model takes: found at the first pass and kept.
+
+    Args:
+        method: "auto", or one rung by name, which is then not compared with differences.
+    """
+
+    def __init__(self, method: str = "auto") -> None:
+        from equiaudit.measure.derivatives import RUNGS
+
+        if method not in ("auto", *RUNGS):
+            raise ValueError(f"derivative must be 'auto' or one of {', '.join(map(repr, RUNGS))}, got {method!r}")
+        self.method, self.rungs = method, RUNGS
+        self._known: WeakKeyDictionary[Any, dict[Any, str]] = WeakKeyDictionary()
+
+    def push(self, model: Any, call: Call, symmetry: Symmetry, inputs: Any, coordinates: Matrix) -> Pass:
+        """f(x) and L_A f(x) with their graphs, in one pass.
+
+        Raises:
+            DerivativeRefusedError: no rung that keeps a graph works on the model.
+            StructureError: no floating-point input is declared.
+        """
+        velocities = symmetry.velocity(coordinates, inputs)
+        if not velocities:
+            raise StructureError(f"no floating-point input is declared in {symmetry!r}, so there is no Lie derivative")
+        place = {path: n for n, (path, _, _) in enumerate(velocities)}
+        primals, tangents = check_direction([x for _, x, _ in velocities], [v for _, _, v in velocities])
+        held: dict[str, Any] = {}
+
+        def run(flat: Sequence[Tensor], checked: bool) -> list[Tensor]:
+            held["out"] = out = call(map_leaves(lambda p, v: flat[place[p]] if p in place else v, inputs))
+            held["paths"] = [p for p, _ in (_checked(symmetry, out) if checked else _tensors(out))]
+            return [v for _, v in (_checked(symmetry, out) if checked else _tensors(out))]
+
+        name = self._rung(model, lambda flat: run(flat, True), primals, tangents)
+        with ready_to_differentiate():
+            try:
+                values, slopes = self.rungs[name](lambda flat: run(flat, False), primals, tangents, True)
+            except Exception as problem:
+                problem.add_note(f"raised while {name}, which worked on this model before, took its Lie derivative")
+                raise
+            found = dict(zip(held["paths"], values, strict=True))
+            moved = dict(zip(held["paths"], slopes, strict=True))
+            outputs = map_leaves(lambda p, v: found.get(p, v), held["out"])
+            residual = {}
+            for path, _, turned in symmetry.output_velocity(coordinates, outputs, inputs):
+                if path in [p for p, _ in _checked(symmetry, outputs)]:
+                    slope = moved[path]
+                    residual[path] = -turned if slope is None else slope.to(turned.dtype) - turned
+        return Pass(outputs, residual)
+
+    def _rung(self, model: Any, function: Any, primals: Any, tangents: Any) -> str:
+        if self.method != "auto":
+            return self.method
+        owner = next(iter(modules_of(model)), model)
+        mode = (getattr(owner, "training", None), torch.is_autocast_enabled(primals[0].device.type))
+        known = self._known.setdefault(owner, {})
+        if mode not in known:
+            known[mode] = self._try(model, function, primals, tangents, check=not mode[1] and _is_fine(primals))
+        return known[mode]
+
+    def _try(self, model: Any, function: Any, primals: Any, tangents: Any, check: bool) -> str:
+        before = Moment(model)
+        start = [x.detach() for x in primals]
+
+        def repeatable(flat: Sequence[Tensor]) -> list[Tensor]:
+            for buffer, value in zip(before.buffers, before.values, strict=True):
+                buffer.data.copy_(value)
+            seed_everything(0)
+            return function(flat)  # type: ignore[no-any-return]
+
+        try:
+            with random_states():
+                found = directional_derivative(
+                    repeatable, start, [v.detach() for v in tangents], differentiable=True, check=check
+                )
+        except DerivativeRefusedError as problem:
+            raise DerivativeRefusedError(
+                f"{problem}\nAugmentationPenalty needs no derivative of the model and works on all of these; "
+                "derivative='…' takes one of the methods without comparing it with differences"
+            ) from None
+        finally:
+            before.rewind()
+        return found.backend
+
+
+def _is_fine(primals: Sequence[Tensor]) -> bool:
+    return all(x.dtype.itemsize >= 4 for x in primals)
+
+
+def _tensors(out: Any) -> list[tuple[Path, Tensor]]:
+    found: list[tuple[Path, Tensor]] = []
+
+    def visit(path: Path, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            found.append((path, value))
+        return value
+
+    map_leaves(visit, out)
+    return found
+
+
+def _checked(symmetry: Symmetry, out: Any) -> list[tuple[Path, Tensor]]:
+    return [
+        (path, value)
+        for path, value, rep in symmetry.output_leaves(out)
+        if isinstance(rep, Representation) and not isinstance(rep, FromFunction) and is_inexact(value)
+    ]
+
+
+def placed(symmetry: Symmetry, elements: Sequence[Element], inputs: Any) -> tuple[Element, ...]:
+    """The elements about the centroid of each sample, translations in units of its RMS radius, as an audit has them."""
+    frame = symmetry.frame(inputs)
+    if frame is None:
+        return tuple(elements)
+    group, count = symmetry.acts, len(frame.origin)
+    several = [elements[n % len(elements)] for n in range(count)]
+    return tuple(group.recentre(g, o, float(r)) for g, o, r in zip(several, frame.origin, frame.radius, strict=True))
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """The mean over all entries of |x|², in single precision at least."""
+    if x.is_complex():  # not by abs(), which has no second derivative at zero
+        return mean_square(x.real) + mean_square(x.imag)
+    return x.to(torch.promote_types(x.dtype, torch.float32)).square().mean()
+
+
+def draw_directions(symmetry: Symmetry, inputs: Any, rng: np.random.Generator) -> Matrix:
+    """Standard normal algebra coordinates: [k], or [samples, k] where every sample has its own."""
+    k = symmetry.acts.dim
+    return rng.standard_normal(k if symmetry.batch is None else (symmetry.sample_count(inputs), k))
