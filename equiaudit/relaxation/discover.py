@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from equiaudit.groups import O
 from equiaudit.groups.base import Group
 from equiaudit.relaxation.module import NAME
-from equiaudit.relaxation.plain import GRIDS, declared, is_trivial, vector_neurons
+from equiaudit.relaxation.plain import GRIDS, as_linear, declared, is_trivial, vector_neurons
 from equiaudit.relaxation.site import LinearSite, RelaxationError
+from equiaudit.representations.base import Representation
+from equiaudit.representations.image import Image
 from equiaudit.symmetry import Symmetry
 
 Adapter = Callable[[nn.Module], LinearSite | None]
 LIBRARIES = {"e3nn": "equiaudit.interop.e3nn_relax", "escnn": "equiaudit.interop.escnn_relax"}
+SEALED = "e3nn.nn."
+"""Blocks of this package (gates, activations) use tensor products for products that nobody would relax."""
 MAX_ENTRIES = 4_000_000
 """W may have as many entries, unless ``relax(..., max_entries=…)`` says otherwise."""
 
@@ -93,7 +98,7 @@ def relaxable(model: nn.Module, symmetry: Symmetry | None = None, adapters: Sequ
                 inside.update(id(child) for child in layer.modules())
         elif row.reason:
             refused.append(row)
-        if isinstance(layer, nn.MultiheadAttention):
+        if isinstance(layer, nn.MultiheadAttention) or type(layer).__module__.startswith(SEALED):
             inside.update(id(child) for child in layer.modules())
     return Listing(tuple(found), tuple(refused))
 
@@ -130,12 +135,36 @@ def _site(
         if library is not None:
             site = importlib.import_module(library).adapter(layer, group)
             if site is not None:
-                return site
+                return site if pair is None or group is None else _as_declared(name, site, pair, group)
     if pair is not None:
         if group is None:
             raise RelaxationError(f"{name}: hidden representations need a group: Symmetry(O(3), hidden={{…}})")
         return declared(name, layer, pair, group)
     return vector_neurons(layer, group or O(3))
+
+
+def _as_declared(name: str, site: LinearSite, pair: Any, group: Group) -> LinearSite:
+    # a library's layer says itself how its features turn; a declaration must not say otherwise
+    reps = [as_linear(name, value, group) for value in pair]
+    same = [_same(a, b, group) for a, b in zip(reps, (site.rep_in, site.rep_out), strict=True)]
+    if not all(same):
+        raise RelaxationError(
+            f"{name}: its representations are declared as {reps[0]!r} and {reps[1]!r}; the {site.kind} has {site.rep_in!r} and "
+            f"{site.rep_out!r}"
+        )
+    return site
+
+
+def _same(a: Representation, b: Representation, group: Group) -> bool:
+    if a.size(group) not in (None, b.size(group)):
+        return False
+    if isinstance(a, Image) or not hasattr(a, "matrix") or not hasattr(b, "matrix"):
+        return True  # a grid: the library's own word counts
+    g = group.sample(0)
+    mine, theirs = a.matrix(g), b.matrix(g)
+    if a.size(group) is None:
+        mine = np.kron(np.eye(len(theirs)), mine)
+    return bool(np.abs(mine - theirs).max() < 1e-5)
 
 
 def why_not(layer: nn.Module, was_declared: bool) -> str:

@@ -14,6 +14,7 @@ from equiaudit.measure.audit import audit as run_audit
 from equiaudit.records import Audit
 from equiaudit.relaxation.bounds import relative_change, telescoping_bound
 from equiaudit.relaxation.hidden import fit_hidden
+from equiaudit.relaxation.modes import detach_buffers, evaluating
 from equiaudit.relaxation.module import Relaxation, add_relaxation, detach
 from equiaudit.relaxation.recalibrate import recalibrate
 from equiaudit.relaxation.relaxed import Relaxed
@@ -75,7 +76,7 @@ def project(
     claim = _claims(symmetry if symmetry is not None else handle.symmetry)
     run = forward or call
     notes: list[str] = []
-    with _evaluating(handle.module):
+    with evaluating(handle.module):
         metric_before = _measure(metric, handle.module)
         outputs, bound, hidden, audit_before = None, None, (), None
         if inputs is not None:
@@ -83,13 +84,14 @@ def project(
             hidden = fit_hidden(handle, inputs, claim, run, seed, notes)
             bound = telescoping_bound(handle, inputs, run, notes, seed) if method == "drop" else None
             audit_before = _audit(handle.module, inputs, claim, forward, "quick", seed, notes)
+    detach_buffers(handle.module)
     model = handle.module if inplace else copy.deepcopy(handle.module)
     own = Relaxed(model)
     layers = tuple(_project_layer(own, name, method) for name in list(own.relaxations))
     _nothing_left(model)
     recalibrated = () if loader is None else recalibrate(model, loader)
     change = audit_after = confirmed = None
-    with _evaluating(model):
+    with evaluating(model):
         metric_after = _measure(metric, model)
         if inputs is not None:
             change = relative_change(outputs, run_detached(run, model, inputs))
@@ -148,24 +150,6 @@ def call(model: Any, inputs: Any) -> Any:
 def run_detached(run: Forward, model: nn.Module, inputs: Any) -> Any:
     """The outputs without a graph (models may take gradients inside)."""
     return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, run(model, inputs))
-
-
-class _evaluating:
-    """Every module in eval mode inside the block, and as it was afterwards."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.before = {module: module.training for module in self.model.modules()}
-        self.model.eval()
-
-    def __exit__(self, *exc: object) -> None:
-        for module, training in self.before.items():
-            if module.training != training:
-                module.train(training)
-        for module, training in self.before.items():
-            module.training = training
 
 
 def _measure(metric: Callable[[nn.Module], Any] | None, model: nn.Module) -> float | None:

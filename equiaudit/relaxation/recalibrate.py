@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from equiaudit.relaxation.modes import evaluating
+
 
 @torch.no_grad()
 def recalibrate(model: nn.Module, loader: Iterable[Any]) -> tuple[str, ...]:
@@ -31,26 +33,23 @@ def recalibrate(model: nn.Module, loader: Iterable[Any]) -> tuple[str, ...]:
     }
     if not norms:
         return ()
-    modes = {module: module.training for module in model.modules()}
     momenta = {name: module.momentum for name, module in norms.items()}
-    model.eval()
-    for module in norms.values():
-        module.reset_running_stats()
-        module.momentum = None  # the plain mean over batches
-        module.train()
     count = 0
-    try:
-        for batch in loader:
-            if isinstance(batch, Mapping):
-                model(**batch)
-            else:
-                model(batch[0] if isinstance(batch, (tuple, list)) else batch)
-            count += 1
-    finally:
-        for name, module in norms.items():
-            module.momentum = momenta[name]
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(model):
+        for module in norms.values():
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean over batches
+            module.train()
+        try:
+            for batch in loader:
+                if isinstance(batch, Mapping):
+                    model(**batch)
+                else:
+                    model(batch[0] if isinstance(batch, (tuple, list)) else batch)
+                count += 1
+        finally:
+            for name, module in norms.items():
+                module.momentum = momenta[name]
     if not count:
         raise ValueError("loader= gave no batch, so the batch-norm statistics could not be estimated")
     return tuple(norms)
