@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(
 ) -> Generator[None, Any, Any]:
     """Note which tests there are before some are deselected; refuse markers with unknown options."""
     run = config.stash[RUN]
-    run.coverage.add_tests(items)
+    run.selection.add_tests(items)
     if not run.is_worker:  # a worker that gave up here would take the message with it: there the test fails
         for item in items:
             options_of(item, run.settings)

@@ -215,7 +215,7 @@ def extra(record: Record) -> Mapping[str, Any]:
 
 def badness(audit: Audit) -> tuple[int, float]:
     """Orders audits: the verdict first, then the error in units of its floor."""
-    if audit.error is None:
+    if audit.error is None or math.isnan(audit.error):
         return RANK.index(audit.verdict), 0.0
     return RANK.index(audit.verdict), audit.error / audit.floor if audit.floor else math.inf if audit.error else 0.0
 

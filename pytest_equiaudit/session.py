@@ -11,9 +11,9 @@ import pytest
 
 from equiaudit.report.baseline import Baseline, Comparison
 from equiaudit.report.json import Report, make_report
-from pytest_equiaudit.coverage import KEY, Coverage
 from pytest_equiaudit.ledger import Ledger
 from pytest_equiaudit.options import Settings
+from pytest_equiaudit.selection import KEY, Selection
 
 
 class Run:
@@ -24,7 +24,7 @@ class Run:
         self.settings = settings
         self.is_worker = hasattr(config, "workerinput")
         self.ledger = Ledger()
-        self.coverage = Coverage(config)
+        self.selection = Selection(config)
         self.interrupted = ""
         self.written: list[Path] = []
         self.troubles: list[str] = []
@@ -38,7 +38,7 @@ class Run:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file was collected."""
-        self.coverage.add_file(report)
+        self.selection.add_file(report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Ctrl-C, or ``pytest.exit``: what has run is written all the same."""
@@ -47,14 +47,14 @@ class Run:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:
         """A process of xdist ended; one that died has said nothing."""
-        self.coverage.add_text(getattr(node, "workeroutput", {}).get(KEY))
+        self.selection.add_text(getattr(node, "workeroutput", {}).get(KEY))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the files, also after an interruption; not where the command itself was wrong."""
         if self.is_worker:
             if self.settings.baseline:
-                self.config.workeroutput[KEY] = self.coverage.to_text()  # type: ignore[attr-defined]
+                self.config.workeroutput[KEY] = self.selection.to_text()  # type: ignore[attr-defined]
             return
         if exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
@@ -106,4 +106,4 @@ class Run:
 
     def is_unused(self, nodeid: str) -> bool:
         """Whether an entry that was not recorded has no test any more."""
-        return self.coverage.is_unused(nodeid, self.ledger)
+        return self.selection.is_unused(nodeid, self.ledger)

@@ -119,7 +119,7 @@ def shorten(text: str, room: int) -> str:
     """The text, or its two ends: the end of a test's name says the most.
 
     >>> shorten("tests/models/test_forces.py::test_rotation", 30)
-    'tests/mod...s.py::test_rotation'
+    'tests/mod....py::test_rotation'
     """
     if len(text) <= room:
         return text

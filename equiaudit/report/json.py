@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,10 @@ class Record:
         """The record that ``to_dict`` wrote."""
         rest = {k: v for k, v in data.items() if k != "status"}
         names = {k: rest.pop(k) for k in ORIGIN if k in rest}
-        return cls(Audit.from_dict(rest), **names)
+        audit = Audit.from_dict(rest)
+        if data.get("status") == "not finite" and audit.cause != "not finite":
+            audit = replace(audit, error=math.nan)  # JSON has no word for it
+        return cls(audit, **names)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ ROWS = 100
 """Rows of a table that are shown at most: a job summary holds one megabyte."""
 TEXTS = 10
 """Failures whose whole text is shown."""
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$@:-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]#|~$@:])")
 
 
 def render_markdown(

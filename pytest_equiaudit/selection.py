@@ -15,7 +15,7 @@ KEY = "equiaudit_collected"
 RAN = ("passed", "xpassed")
 
 
-class Coverage:
+class Selection:
     """What was collected, before anything was deselected; several processes add theirs."""
 
     def __init__(self, config: pytest.Config) -> None:

@@ -1,0 +1,69 @@
+"""Small suites whose audits are made by hand: the plugin needs no torch, so a run takes a fraction of a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEAD = """
+import math
+import unittest
+
+import pytest
+
+from equiaudit.ambient import announce, current
+from equiaudit.records import Audit, Verdict
+
+
+class Failed(AssertionError):
+    pass
+
+
+def check(error=1e-16, label="net", floor=1e-12, tolerance=0.01):
+    options = current()
+    verdict = Verdict.EXACT if error <= floor else Verdict.APPROXIMATE if error <= tolerance else Verdict.BROKEN
+    found = announce(Audit(verdict, error=error, floor=floor, label=label, environment={"torch": "2.13.0"},
+                           first_bad_layer="mix" if verdict is Verdict.BROKEN else None, **options))
+    if not found:
+        raise Failed(str(found))
+    return found
+
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_summary_of_the_outer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs inside take the width of a terminal, not of whoever runs these tests."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> Callable[..., Path]:
+    """Write ``test_<name>.py`` from source that may call ``check(error, label)``."""
+
+    def write(**sources: str) -> Path:
+        return pytester.makepyfile(**{name: HEAD + _dedent(source) for name, source in sources.items()})
+
+    return write
+
+
+@pytest.fixture
+def report(pytester: pytest.Pytester) -> Callable[..., dict[str, Any]]:
+    """Read the JSON report of the run that was."""
+    return lambda name="equi-report.json": json.loads((pytester.path / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def rows(report: Callable[..., dict[str, Any]]) -> Callable[..., list[tuple[Any, ...]]]:
+    """Chosen entries of all records."""
+    return lambda *names: [tuple(r.get(name) for name in names) for r in report()["records"]]
+
+
+def _dedent(text: str) -> str:
+    import textwrap
+
+    return textwrap.dedent(text)
