@@ -47,7 +47,7 @@ def test_the_even_image_is_told_apart_from_a_special_pose():
         pytest.importorskip(name)
     with demo.quiet():
         found = demo.run(named("escnn C4 network, 64"))
-    assert suspect(found).startswith("images: padding, strides")
+    assert suspect(found).startswith("images: a kernel that is not steered, or padding, strides")
 
 
 @pytest.fixture

@@ -68,7 +68,10 @@ def read_parts(audit: Audit) -> Parts:
 def _by_pattern(audit: Audit, parts: Parts) -> str | None:
     said = (audit.symmetry, *(leaf.representation for leaf in audit.leaves))  # a field type of escnn only says it there
     if any("Image(" in text or "'image'" in text for text in said):
-        return "images: padding, strides and pooling that do not turn or shift with the picture, on even or odd sizes"
+        return (
+            "images: a kernel that is not steered, or padding, strides and pooling that do not turn or shift with the "
+            "picture, on even or odd sizes"
+        )
     if parts.broken == {"permutations"}:
         return (
             "the order of nodes or edges enters: a positional code, a sort, a recurrent or flattening layer, "
