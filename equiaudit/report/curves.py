@@ -23,8 +23,8 @@ def plot_chart(chart: Chart, key: str = "c") -> str:
 
 
 def _plane(figure_class: Any, chart: Chart) -> Any:
-    figure = figure_class(figsize=(320 / 72, 210 / 72))
-    axes = figure.add_axes((0.115, 0.19, 0.85, 0.68))
+    figure = figure_class(figsize=(296 / 72, 190 / 72))
+    axes = figure.add_axes((0.115, 0.16, 0.85, 0.70))
     lo, hi = chart.decades
     axes.set_ylim(lo, hi)
     xs = [along(t, chart.kind) for t in chart.points]
@@ -59,8 +59,8 @@ def _plane(figure_class: Any, chart: Chart) -> Any:
 
 
 def _circle(figure_class: Any, chart: Chart) -> Any:
-    figure = figure_class(figsize=(320 / 72, 260 / 72))
-    axes = figure.add_axes((0.2, 0.07, 0.6, 0.74), projection="polar")
+    figure = figure_class(figsize=(296 / 72, 244 / 72))
+    axes = figure.add_axes((0.2, 0.08, 0.6, 0.728), projection="polar")
     lo, hi = chart.decades
     axes.set_ylim(lo, hi)
     axes.set_thetagrids(range(0, 360, 45), [f"{d}°" for d in range(0, 360, 45)])
@@ -68,7 +68,7 @@ def _circle(figure_class: Any, chart: Chart) -> Any:
     axes.set_yticks(range(hi, lo, -every), [power(d) for d in range(hi, lo, -every)])
     axes.set_rlabel_position(22.5)
     _soften(axes)
-    axes.tick_params(axis="x", pad=0)
+    axes.tick_params(axis="x", pad=3)
     axes.grid(True, color=INKS["line"], linewidth=0.6)
     if chart.floor is not None and chart.floor > 10**lo:
         turn = [2 * math.pi * k / 90 for k in range(91)]

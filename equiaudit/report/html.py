@@ -5,58 +5,37 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 from equiaudit.records import Audit, Verdict
-from equiaudit.report import text
+from equiaudit.report.baseline import Comparison
+from equiaudit.report.cards import make_card, urgency
+from equiaudit.report.changes import ARROWS, changes_of
 from equiaudit.report.json import Record, Report, make_report
 from equiaudit.report.optional import load
-from equiaudit.report.plots import Row, axis, place, plot_errors
+from equiaudit.report.plots import Row, plot_errors, power
 
 TEMPLATES = Path(__file__).parent / "templates"
-LAYERS = 200
-"""Rows of a layer table that are shown at most."""
-URGENT = (Verdict.INVALID, Verdict.BROKEN, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.EXACT)
-"""The order of the articles: what needs attention first. The table keeps the order in which the audits were given."""
+WORST = 30
+"""Lines of the figure above the table."""
+LISTED = 100
+"""Rows of the table that are shown until a reader asks for all."""
+CHARTS = 60
+"""Charts that are drawn, those of the worst audits: a page with thousands would take minutes to write."""
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One layer: its error and floor, where they stand on a log axis in per cent, and what was said of it."""
-
-    layer: str
-    kind: str
-    error: float | None
-    floor: float | None
-    width: float
-    mark: float | None
-    verdict: str
-    note: str
-    first: bool
-
-
-@dataclass(frozen=True)
-class View:
-    """One audit as the template wants it: the audit, words made from it, and figures."""
-
-    audit: Audit
-    key: str
-    origin: str | None
-    group: str
-    headline: str
-    facts: Mapping[str, str]
-    wide: str
-    narrow: str
-    bars: tuple[Bar, ...]
-    method: str
-    cost: str
-    environment: Mapping[str, Any]
-
-
-def render_html(audits: Report | Sequence[Audit | Record], title: str = "Equivariance audits") -> str:
+def render_html(
+    audits: Report | Sequence[Audit | Record],
+    title: str = "Equivariance audits",
+    *,
+    baseline: Comparison | None = None,
+) -> str:
     """The page as a string; ``audits`` may be a report that was read back from JSON.
 
     Raises:
@@ -68,24 +47,36 @@ def render_html(audits: Report | Sequence[Audit | Record], title: str = "Equivar
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,  # labels come from anywhere
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = lambda value: markupsafe.Markup(scientific(value))
+    environment.filters["number"] = scientific
     script = environment.get_template("report.js").render()
-    overview = [Row(a.label or "the model", a.error, a.floor, a.verdict) for a in report.audits]
-    views = [_view(record, f"a{n}", report.environment) for n, record in enumerate(report.records, 1)]
+    changes = changes_of(baseline)
+    records = sorted(report.records, key=lambda record: urgency(record, changes))
+    room: Iterator[int] = count(CHARTS, -1)
+    cards = [make_card(record, f"a{n}", report.environment, changes, room) for n, record in enumerate(records, 1)]
+    rows = [Row(c.name, c.audit.error, c.audit.floor, c.audit.verdict) for c in cards][:WORST]
     return environment.get_template("report.html.j2").render(
         title=title,
         report=report,
-        views=views,
-        articles=sorted(views, key=lambda view: URGENT.index(view.audit.verdict)),
-        counts=[(v, sum(a.verdict is v for a in report.audits)) for v in Verdict],
+        cards=cards,
+        targets={(c.record.nodeid, c.audit.label): c.key for c in cards},
+        failed=sum(r.failed for r in report.records),
+        expected=sum(r.expected for r in report.records),
+        counts=[(v, n) for v in reversed(Verdict) if (n := sum(a.verdict is v for a in report.audits))],
+        groups=sorted({c.group for c in cards}),
+        changes=changes,
+        arrows=ARROWS,
+        listed=LISTED,
         overview={
-            "wide": markupsafe.Markup(plot_errors(overview, key="o")),
-            "narrow": markupsafe.Markup(plot_errors(overview, narrow=True, key="on")),
+            "wide": markupsafe.Markup(plot_errors(rows, key="o")) if len(cards) > 1 else "",
+            "narrow": markupsafe.Markup(plot_errors(rows, narrow=True, key="on")) if len(cards) > 1 else "",
+            "left_out": max(0, len(cards) - WORST),
         },
+        drawn=CHARTS,
         markup=markupsafe.Markup,
         style=markupsafe.Markup(environment.get_template("report.css").render()),
         script=markupsafe.Markup(script),
@@ -93,13 +84,20 @@ def render_html(audits: Report | Sequence[Audit | Record], title: str = "Equivar
     )
 
 
-def write_html(audits: Report | Sequence[Audit | Record], path: str | Path, title: str = "Equivariance audits") -> Path:
+def write_html(
+    audits: Report | Sequence[Audit | Record],
+    path: str | Path,
+    title: str = "Equivariance audits",
+    *,
+    baseline: Comparison | None = None,
+) -> Path:
     """Write one self-contained HTML file and return its path.
 
     Args:
         audits: audits, or a ``Report`` as ``read_json`` gives it.
         path: of the file to write.
         title: the heading of the page.
+        baseline: what changed against a baseline, as ``compare`` gives it.
 
     Raises:
         ImportError: jinja2 or matplotlib is missing; the message is the line that installs it.
@@ -108,70 +106,33 @@ def write_html(audits: Report | Sequence[Audit | Record], path: str | Path, titl
     >>> import matplotlib  # of the report extra, as jinja2 is
     >>> from equiaudit import Audit, Verdict
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = write_html([Audit(Verdict.EXACT, label="net")], folder + "/report.html").read_text()
+    ...     page = write_html([Audit(Verdict.EXACT, label="net")], folder + "/report.html").read_text("utf-8")
     >>> "net is equivariant under its symmetry" in page
     True
     """
     path = Path(path)
-    path.write_text(render_html(audits, title), encoding="utf-8")
+    path.write_text(render_html(audits, title, baseline=baseline), encoding="utf-8")
     return path
 
 
 def scientific(value: float | None) -> str:
-    """A number with two digits, in HTML.
+    """A number with two digits, for a person.
 
     >>> scientific(2.84e-11), scientific(0.5), scientific(0.0), scientific(None)
-    ('2.8×10<sup>−11</sup>', '0.5', '0', '–')
+    ('2.8×10⁻¹¹', '0.5', '0', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0 or 0.01 <= abs(value) < 1000:
         return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits}×10<sup>{int(power)}</sup>".replace("-", "−")
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits}×{power(int(exponent))}".replace("-", "−")
 
 
-def _view(record: Record, key: str, shared: Mapping[str, Any]) -> View:
-    audit = record.audit
-    rows = [Row(c.part, c.error, c.floor, c.verdict) for c in audit.checks]
-    return View(
-        audit,
-        key,
-        record.origin,
-        text.groups(audit),
-        text.headline(audit),
-        dict(text.facts(audit)),
-        plot_errors(rows, audit.tolerance, key=key),
-        plot_errors(rows, audit.tolerance, narrow=True, key=f"{key}n"),
-        _bars(audit),
-        text.method(audit),
-        text.cost(audit),
-        {k: v for k, v in audit.environment.items() if k not in shared},
-    )
+def visible(text: str) -> str:
+    """The text with every character spelt out that can't be seen, or that would reorder what is beside it.
 
-
-def _bars(audit: Audit) -> tuple[Bar, ...]:
-    names = [str(row.get("layer", "")) for row in audit.layers]
-    first = names.index(audit.first_bad_layer) if audit.first_bad_layer in names else 0
-    start = max(0, min(first - LAYERS // 2, len(names) - LAYERS))
-    shown = audit.layers[start : start + LAYERS]
-    found = [Row("", row.get("error"), row.get("floor"), Verdict.EXACT) for row in shown]
-    lo, hi = axis(found) or (0, 1)
-
-    def at(value: float | None) -> float | None:
-        return None if value is None else round(100 * (place(value, lo, hi) - lo) / (hi - lo), 1)
-
-    return tuple(
-        Bar(
-            str(row.get("layer", "")),
-            str(row.get("class") or ""),
-            row.get("error"),
-            row.get("floor"),
-            at(row.get("error")) or 0.0,
-            at(row.get("floor")),
-            str(row.get("verdict") or "unknown"),
-            str(row.get("note") or ""),
-            bool(audit.first_bad_layer) and row.get("layer") == audit.first_bad_layer,
-        )
-        for row in shown
-    )
+    >>> visible("safe\\u202egnp.exe")
+    'safe\\\\u202egnp.exe'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from equiaudit.records import Audit, Check, Cost, LeafResult, Method, Verdict, Worst
+from equiaudit.report.baseline import STATUSES, Change, Comparison
+from equiaudit.report.json import Record, Report
 
 ELEMENT = "E(3).translation(0.5, 1.0, 0.25) @ E(3).generator('inversion')"
 BROKEN = Audit(
@@ -45,3 +50,58 @@ BROKEN = Audit(
 def make() -> Callable[..., Audit]:
     """A broken audit with something in every field, or that with other fields."""
     return lambda **fields: replace(BROKEN, **fields)
+
+
+HOSTILE = (
+    """</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">"'&{{ 7 * 7 }}{% raw %}"""
+    """<!-- --> $\\frac$ ]]> javascript:alert(1) \u202eexe.gnp\u2066 \x00\x07\x1b[31m \ud800"""
+)
+
+
+def filled(cls: type, text: str) -> Any:
+    """A record with the text in every field that takes one, also in those that are added one day."""
+    hints = typing.get_type_hints(cls)
+    return cls(**{entry.name: _value(hints[entry.name], text) for entry in dataclasses.fields(cls)})
+
+
+def _value(hint: Any, text: str) -> Any:
+    options = typing.get_args(hint)
+    if hint is str or (str in options and type(None) in options):
+        return text
+    if hint is Verdict:
+        return Verdict.BROKEN
+    if typing.get_origin(hint) is tuple:
+        return (_value(options[0], text),)
+    if typing.get_origin(hint) is Mapping:
+        return {text: text, "layer": text, "class": text, "error": 0.5, "floor": 1e-9, "verdict": text, "note": text}
+    for option in (hint, *options):
+        if dataclasses.is_dataclass(option):
+            return filled(option, text)
+    return {bool: False, int: 2}.get(hint, 0.5)
+
+
+@pytest.fixture
+def hostile_text() -> str:
+    """Text that would do harm, or break a page, wherever it is not escaped."""
+    return HOSTILE
+
+
+@pytest.fixture
+def hostile_page(hostile_text) -> str:
+    """A page of records that hold the text wherever text can be, compared with a baseline that does so too."""
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from equiaudit.report.html import render_html
+
+    audit = filled(Audit, hostile_text)
+    tried = tuple(replace(t, angle=30.0 * n, shift=None) for t in audit.tried for n in range(1, 8))
+    audit = replace(audit, cost=Cost({hostile_text: 3}, 2, 2, 0.5), tried=tried)
+    record = replace(filled(Record, hostile_text), audit=audit, audits=2, tries=3)
+    other = replace(record, nodeid=None, audit=replace(audit, verdict=Verdict.INVALID, label=hostile_text + "2"))
+    exact = replace(record, nodeid=hostile_text + "3", audit=replace(audit, verdict=Verdict.EXACT))
+    report = replace(filled(Report, hostile_text), records=(record, other, exact))
+    changes = tuple(
+        Change(hostile_text + status * (status != "grew"), hostile_text, status, 1e-9, 0.5, 1e-12, hostile_text)
+        for status in STATUSES
+    )
+    return render_html(report, title=hostile_text, baseline=Comparison(hostile_text, changes, 1))
