@@ -17,7 +17,7 @@ from equiaudit.representations.image import Image
 
 def read(value: Any) -> Tensor:
     """The tensor of a geometric tensor."""
-    return value.tensor  # type: ignore[no-any-return]
+    return value.tensor
 
 
 def write(output: Any, delta: Tensor) -> Any:
@@ -115,7 +115,7 @@ def _channels(field_type: Any, device: torch.device) -> dict[str, Tensor]:
 def _sampled(layer: Any, pair: Any) -> Tensor:
     expansion = layer.basisexpansion
     block = getattr(expansion, f"block_expansion_{expansion._escape_pair(pair)}")
-    return block.sampled_basis  # type: ignore[no-any-return]
+    return block.sampled_basis
 
 
 def _orthonormal(sampled: Tensor) -> Tensor:

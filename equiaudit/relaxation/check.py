@@ -37,11 +37,11 @@ def check_site(name: str, layer: nn.Module, site: LinearSite) -> None:
             f"{name} could not be tried with random features {list(inputs.shape)}: {type(error).__name__}: {error}; correct "
             "the declaration, or give check=False"
         ) from error
-    error = found.error if found.verdict is Verdict.BROKEN else None
+    off = found.error if found.verdict is Verdict.BROKEN else None
     if found.verdict is Verdict.VACUOUS:  # inputs that the group does not move: what comes out must not move either
-        error = _moved(layer, site, symmetry, inputs, forward)
-    if found.verdict in (Verdict.BROKEN, Verdict.INVALID) or (error or 0.0) > COARSE:
-        size = f" (relative error {error:.1e})" if error else ""
+        off = _moved(layer, site, symmetry, inputs, forward)
+    if found.verdict in (Verdict.BROKEN, Verdict.INVALID) or (off or 0.0) > COARSE:
+        size = f" (relative error {off:.1e})" if off else ""
         raise RelaxationError(
             f"{name} ({type(layer).__name__}) is not equivariant from {site.rep_in!r} to {site.rep_out!r} under "
             f"{site.group!r}{size}: {found.reason or found.verdict.value}; correct the declaration, or give check=False"

@@ -57,7 +57,7 @@ def _fold_mixing(layer: Any, weight: Tensor, space_last: bool) -> Tensor:
 def fold_weight(layer: nn.Module, weight: Tensor) -> Tensor:
     """Add W to the weight of a dense layer; of a grouped convolution to the blocks that it has."""
     target: Any = layer.weight
-    groups = int(getattr(layer, "groups", 1))  # type: ignore[arg-type]
+    groups = int(getattr(layer, "groups", 1))
     if groups == 1:
         target += weight.reshape(target.shape).to(target.dtype)
         return weight

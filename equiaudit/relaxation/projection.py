@@ -18,7 +18,7 @@ from equiaudit.relaxation.modes import detach_buffers, evaluating
 from equiaudit.relaxation.module import Relaxation, add_relaxation, detach
 from equiaudit.relaxation.recalibrate import recalibrate
 from equiaudit.relaxation.relaxed import Relaxed
-from equiaudit.relaxation.report import DROPPED, FOLDED, NOT_FOLDABLE, LayerProjection, ProjectionReport
+from equiaudit.relaxation.report import DROPPED, FOLDED, NOT_FOLDABLE, HiddenFit, LayerProjection, ProjectionReport
 from equiaudit.symmetry import Symmetry, as_arguments
 
 METHODS = ("drop", "fold")
@@ -78,7 +78,8 @@ def project(
     notes: list[str] = []
     with evaluating(handle.module):
         metric_before = _measure(metric, handle.module)
-        outputs, bound, hidden, audit_before = None, None, (), None
+        hidden: tuple[HiddenFit, ...] = ()
+        outputs = bound = audit_before = None
         if inputs is not None:
             outputs = run_detached(run, handle.module, inputs)
             hidden = fit_hidden(handle, inputs, claim, run, seed, notes)
