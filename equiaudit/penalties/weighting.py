@@ -134,7 +134,8 @@ class GradNorm(Weighting):
     """Weights under which task and penalty pull on chosen parameters with balanced strength.
 
     With G_i = w_i ‖∇L_i‖, Ḡ their mean and r_i = (L_i / L_i(0)) / mean, the weights descend Σ_i |G_i − Ḡ r_i^α| with the
-    target held constant, and are scaled to add up to 2. ``weight`` is that of the penalty over that of the task.
+    target held constant, and are scaled to add up to 2. ``weight`` is that of the penalty over that of the task. The
+    descent is in log w and in units of Ḡ, where the paper uses Adam: losses in any units take steps of the same length.
 
     Args:
         parameters: of the last shared layer, whose gradients are compared.
@@ -193,9 +194,10 @@ class GradNorm(Weighting):
         pulls = [w * n for w, n in zip(self.weights, norms, strict=True)]
         mean = sum(pulls) / 2
         new = []
-        for w, n, pull, ratio in zip(self.weights, norms, pulls, ratios, strict=True):
+        for w, pull, ratio in zip(self.weights, pulls, ratios, strict=True):
             goal = mean * (ratio / mean_ratio if mean_ratio > 0 else 1.0) ** self.alpha
-            new.append(max(w - self.rate * n * (1.0 if pull > goal else -1.0 if pull < goal else 0.0), 1e-4))
+            sign = 1.0 if pull > goal else -1.0 if pull < goal else 0.0
+            new.append(w * math.exp(-self.rate * sign * pull / mean) if mean > 0 else w)
         self.weights = [2 * w / sum(new) for w in new]
 
     def _norm(self, loss: Tensor) -> float:
