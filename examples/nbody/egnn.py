@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from equiaudit.groups import O
 from equiaudit.relaxation import LinearSite
-from equiaudit.representations import Kronecker, Representation, Scalar, Vector
+from equiaudit.representations import Representation, Scalar, Vector
 from examples.nbody.data import TIME
 
 
@@ -31,18 +31,18 @@ class EquivariantLinear(nn.Module):
 
 
 def features(scalars: int, vectors: int) -> Representation:
-    """How features turn: scalars, then the three components of all vectors, channel after channel within a component."""
-    return scalars * Scalar() + Kronecker(Vector(), vectors * Scalar())
+    """How features turn: scalars, then vectors, each with its three components side by side."""
+    return scalars * Scalar() + vectors * Vector()
 
 
 def split(x: Tensor, scalars: int) -> tuple[Tensor, Tensor]:
-    """Features as scalars [..., scalars] and vectors [..., 3, vectors]."""
-    return x[..., :scalars], x[..., scalars:].unflatten(-1, (3, -1))
+    """Features as scalars [..., scalars] and vectors [..., 3, vectors]: channels last, where linear maps and sums are fast."""
+    return x[..., :scalars], x[..., scalars:].unflatten(-1, (-1, 3)).transpose(-1, -2)
 
 
 def join(scalars: Tensor, vectors: Tensor) -> Tensor:
     """The inverse of ``split``."""
-    return torch.cat([scalars, vectors.flatten(-2)], -1)
+    return torch.cat([scalars, vectors.transpose(-1, -2).flatten(-2)], -1)
 
 
 class Layer(nn.Module):
@@ -133,5 +133,5 @@ def fold(layer: nn.Module, weight: Tensor) -> Tensor:
     assert isinstance(layer, EquivariantLinear)
     (s, v), (t, w) = layer.into, layer.out
     layer.scalars.weight += weight[:t, :s]
-    layer.vectors.weight += weight[t:, s:].reshape(3, w, 3, v).diagonal(dim1=0, dim2=2).mean(-1)
+    layer.vectors.weight += weight[t:, s:].reshape(w, 3, v, 3).diagonal(dim1=1, dim2=3).mean(-1)
     return weight

@@ -1,0 +1,1 @@
+"""Does constraint relaxation help on charged particles? Paired runs of every arm; ``python -m benchmarks.nbody --help``."""

@@ -1,0 +1,83 @@
+"""Arms: what is compared, with the settings that belong to an arm and the grid from which tuning chooses the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
+TRANSFORMER_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+DEFAULTS: dict[str, Any] = {
+    "network": None,  # the cell's
+    "rate": RATES[1],
+    "weight_decay": 0.0,
+    "length": 1.0,  # times the cell's steps
+    "relax": False,
+    "theta": "triangle",
+    "share": 1.0,  # of the steps in which theta is not 0
+    "init": "normal(1e-4)",
+    "lie": 0.0,  # weight of the Lie term
+    "magnitude": 0.0,  # weight of the magnitude term
+    "term": "weights",  # or "activations", "scrambled"
+    "w_rate": 1.0,  # learning rate of W over that of the network
+    "pull": 0.0,
+    "project": "drop",
+    "augment": False,
+    "anchor": None,
+    "beta": 0.0,
+    "weighting": "constant",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Settings that define the arm, and the values that tuning tries, one setting after another."""
+
+    name: str
+    says: str
+    fixed: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = (set(self.fixed) | set(self.grid)) - set(DEFAULTS)
+        if unknown:
+            raise ValueError(f"arm {self.name!r} sets {', '.join(sorted(unknown))}; known are {', '.join(DEFAULTS)}")
+
+
+LAMBDAS = (0.3, 3.0, 30.0)
+PAPER = {"relax": True, "lie": 3.0, "magnitude": 3.0}
+
+
+def _arm(name: str, says: str, fixed: dict[str, Any] | None = None, **grid: tuple[Any, ...]) -> Arm:
+    rates = TRANSFORMER_RATES if (fixed or {}).get("network") == "transformer" else RATES
+    return Arm(name, says, fixed or {}, {"rate": rates, **grid})
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        _arm("standard", "the exact network"),
+        _arm("decay", "standard with weight decay", {"weight_decay": 0.1}, weight_decay=(0.03, 0.1, 0.3)),
+        _arm("longer", "standard with 1.5 times the steps", {"length": 1.5}),
+        _arm("relaxed", "triangle, Lie and magnitude terms on weights, W dropped", PAPER, magnitude=LAMBDAS),
+        _arm("no-lie", "relaxed without the Lie term", PAPER | {"lie": 0.0}, magnitude=LAMBDAS),
+        _arm("no-magnitude", "relaxed without the magnitude term", PAPER | {"magnitude": 0.0}, lie=LAMBDAS),
+        _arm("no-terms", "relaxed without either term", PAPER | {"lie": 0.0, "magnitude": 0.0}),
+        _arm("no-anneal", "relaxed with θ = 1 until the last step", PAPER | {"theta": "constant"}),
+        _arm("early", "relaxed, θ back at 0 after 60 % of the steps", PAPER | {"share": 0.6}, magnitude=LAMBDAS),
+        _arm("fold", "early, W stopped at θ = 1 and folded at 60 %", PAPER | {"theta": "constant", "share": 0.6, "project": "fold"}),
+        _arm("halfway", "early, W stopped at θ = 1 and dropped at 60 %", PAPER | {"theta": "constant", "share": 0.6}),
+        _arm("w-rate", "early with a learning rate of its own for W", PAPER | {"share": 0.6}, w_rate=(0.1, 0.3, 3.0)),
+        _arm("activations", "early with the terms on activations", PAPER | {"share": 0.6, "term": "activations"}, magnitude=(0.01, 0.1, 1.0)),
+        _arm("scrambled", "early with the released code's Lie term", PAPER | {"share": 0.6, "term": "scrambled"}),
+        _arm("adaptive", "levels by dual ascent", PAPER | {"theta": "adaptive", "share": 0.6, "init": "default"}, pull=(1e-4, 1e-3)),
+        _arm("learned", "levels learned from the loss, in the spirit of RECM", PAPER | {"theta": "learned", "share": 0.6, "init": "default"}, pull=(1e-4, 1e-3, 1e-2)),
+        _arm("pathway", "residual pathway prior: θ = 1 for good, W kept", PAPER | {"theta": "kept", "lie": 0.0}, magnitude=LAMBDAS),
+        _arm("transformer", "unconstrained, no augmentation", {"network": "transformer"}),
+        _arm("augmented", "unconstrained, augmented", {"network": "transformer", "augment": True}),
+        _arm("remul-label", "REMUL, label-anchored", {"network": "transformer", "anchor": "label"}, beta=(0.3, 1.0, 3.0)),
+        _arm("remul-model", "REMUL, model-anchored", {"network": "transformer", "anchor": "model"}, beta=(0.3, 1.0, 3.0)),
+        _arm("remul-label-gradnorm", "the same, weights by GradNorm", {"network": "transformer", "anchor": "label", "weighting": "gradnorm"}),
+        _arm("remul-model-gradnorm", "the same, weights by GradNorm", {"network": "transformer", "anchor": "model", "weighting": "gradnorm"}),
+    )
+}  # fmt: skip

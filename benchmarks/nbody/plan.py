@@ -1,0 +1,122 @@
+"""What is run: presets, the search for the settings of each arm on seeds of its own, and the runs that are reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.nbody.arms import ARMS, DEFAULTS
+from benchmarks.nbody.cells import CELLS
+from benchmarks.nbody.setting import Setting, key_of, make_setting
+from benchmarks.nbody.store import Record
+
+TUNING_SEEDS = (1000, 1001)
+"""Never among the reported ones; the test set is not looked at here."""
+PRIMARY = "n1000"
+"""Where all settings of an arm are searched; other cells search the learning rate again and keep the rest."""
+CORE = ("standard", "decay", "longer", "relaxed", "early", "w-rate", "learned")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Arms and seeds of one cell."""
+
+    cell: str
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...] = tuple(range(16))
+    tuning: tuple[int, ...] = TUNING_SEEDS
+
+
+PRESETS: dict[str, tuple[Part, ...]] = {
+    "smoke": (Part("smoke", ("standard", "early"), (0, 1), (1000,)),),
+    "cpu": (
+        Part(PRIMARY, tuple(ARMS)),
+        Part("n3000", CORE),
+        Part("n300", CORE),
+        Part("low-rate", ("standard", "relaxed", "early"), tuple(range(8))),
+    ),
+}
+PRESETS["gpu"] = (
+    *PRESETS["cpu"][:3],
+    Part("low-rate", CORE),
+    Part("deep", CORE),
+    Part("component", CORE),
+    Part("segnn", CORE),
+    Part("n9000", CORE),
+)
+
+Chosen = dict[str, Any]
+Known = Mapping[str, Record]
+
+
+@dataclass(frozen=True)
+class Missing(Exception):
+    """Runs that have to be made before the next step of the search."""
+
+    settings: tuple[Setting, ...]
+
+
+def choose(part: Part, arm: str, known: Known) -> Chosen:
+    """The settings of an arm in a cell, from validation on the tuning seeds, one setting after another.
+
+    Raises:
+        Missing: with the runs that it needs first.
+    """
+    cell, grid = CELLS[part.cell], ARMS[arm].grid
+    inherited: Chosen = {}
+    if part.cell not in (PRIMARY, "smoke"):
+        inherited = choose(replace(part, cell=PRIMARY, tuning=TUNING_SEEDS), arm, known)
+        grid = {name: values for name, values in grid.items() if name == "rate"}
+    if cell.rate is not None:
+        return inherited
+    found = {**{name: _start(arm, name) for name in grid}, **inherited}
+    for name, values in grid.items():
+        tried = {v: [make_setting(cell, ARMS[arm], s, **(found | {name: v})) for s in part.tuning] for v in values}
+        missing = [s for settings in tried.values() for s in settings if key_of(s) not in known]
+        if missing:
+            raise Missing(tuple(missing))
+        found[name] = min(values, key=lambda v: sum(_log_error(known[key_of(s)]) for s in tried[v]))
+    return found
+
+
+def settings_of(part: Part, arm: str, known: Known) -> list[Setting]:
+    """The reported runs of an arm, in the order of seeds."""
+    chosen = choose(part, arm, known)
+    return [make_setting(CELLS[part.cell], ARMS[arm], seed, **chosen) for seed in part.seeds]
+
+
+def next_runs(parts: Iterable[Part], known: Known) -> list[Setting]:
+    """Runs that can be made now: those of the search where it is not over, else one seed after another for all arms."""
+    for part in parts:
+        search, report = [], []
+        for arm in part.arms:
+            try:
+                report.append(settings_of(part, arm, known))
+            except Missing as missing:
+                search += missing.settings
+        rows = [s for row in zip(*report, strict=True) for s in row] if report else []
+        todo = list(_new(search or rows, known))
+        if todo:
+            return todo
+    return []
+
+
+def _new(settings: Iterable[Setting], known: Known) -> Iterator[Setting]:
+    seen = set(known)
+    for setting in settings:
+        key = key_of(setting)
+        if key not in seen:
+            seen.add(key)
+            yield setting
+
+
+def _start(arm: str, name: str) -> Any:
+    # a grid's middle value, unless the arm itself says where to start
+    values = ARMS[arm].grid[name]
+    return ARMS[arm].fixed.get(name, values[len(values) // 2] if name != "rate" else DEFAULTS["rate"])
+
+
+def _log_error(record: Record) -> float:
+    return math.log(record["valid"]) if "valid" in record else math.inf
