@@ -1,0 +1,111 @@
+"""The Lightning callback: steps, logs, checkpoints, checks the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from equiaudit import Symmetry, project, relax, schedules
+from equiaudit.groups import O
+from equiaudit.interop.lightning import RelaxationCallback
+from equiaudit.relaxation import RelaxationError
+from equiaudit.relaxation.vector_neurons import VNInvariant, VNLinear
+
+INSTALLED = importlib.util.find_spec("lightning") is not None
+if INSTALLED:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lightning.pytorch import Callback, LightningModule, Trainer
+else:
+    Callback, LightningModule, Trainer = object, nn.Module, None
+
+# Lightning warns about workers, loggers and tree specs
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not INSTALLED, reason="Lightning is not installed"),
+]
+
+
+class Task(LightningModule):
+    def __init__(self, learned_late: bool = False) -> None:
+        super().__init__()
+        self.net = nn.Sequential(VNLinear(4, 6), VNInvariant(6), nn.Linear(18, 1))
+        self.late = learned_late
+        if not learned_late:
+            self.relaxed = relax(self.net, Symmetry(O(3), "vector", "invariant"), init="default")
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        penalty = 0 if self.late else 0.01 * self.relaxed.penalty()
+        return (self.net(batch) - 1).square().mean() + penalty
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-2)
+        if self.late:
+            self.relaxed = relax(self.net, init="default")
+        return optimizer
+
+
+class Watch(Callback):
+    def __init__(self, relaxed) -> None:
+        self.relaxed, self.thetas, self.logged = relaxed, [], {}
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        self.thetas.append(self.relaxed.theta)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.logged = dict(trainer.callback_metrics)
+
+
+def fit(task: Task, callbacks: list, folder: Path, epochs: int, **options) -> Trainer:
+    trainer = Trainer(max_epochs=epochs, callbacks=callbacks, default_root_dir=folder, accelerator="cpu", logger=False,
+                      enable_progress_bar=False, enable_model_summary=False, **options)  # fmt: skip
+    trainer.fit(task, torch.utils.data.DataLoader(torch.randn(16, 4, 3), batch_size=8), ckpt_path=None)
+    return trainer
+
+
+def test_a_run(tmp_path: Path) -> None:
+    task = Task()
+    schedule = schedules.triangle(task.relaxed, 4)
+    watch = Watch(task.relaxed)
+    fit(task, [RelaxationCallback(schedule), watch], tmp_path, 4, enable_checkpointing=False)
+    assert watch.thetas == [0.5, 1.0, 0.5, 0.0]
+    assert "relaxation/0/theta" in watch.logged
+    assert "relaxation/0/norm" in watch.logged
+    model, report = project(task.relaxed, inputs=torch.randn(9, 4, 3), confirm=None)
+    assert report.exact
+    assert type(model) is nn.Sequential
+
+
+def test_steps_by_batch_and_resumes_from_a_checkpoint(tmp_path: Path) -> None:
+    task = Task()
+    schedule = schedules.triangle(task.relaxed, 8)
+    with pytest.warns(UserWarning, match="training stopped at triangle: step 4 of 8, theta 1"):
+        trainer = fit(task, [RelaxationCallback(schedule, every="batch")], tmp_path, 2)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    other = Task()
+    resumed = schedules.triangle(other.relaxed, 8)
+    trainer = Trainer(max_epochs=4, callbacks=[RelaxationCallback(resumed, every="batch")], default_root_dir=tmp_path,
+                      accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.fit(
+        other, torch.utils.data.DataLoader(torch.randn(16, 4, 3), batch_size=8), ckpt_path=tmp_path / "half.ckpt"
+    )
+    assert resumed.count == 8
+    assert other.relaxed.theta == 0
+
+
+def test_an_optimizer_made_too_early_is_caught(tmp_path: Path) -> None:
+    task = Task(learned_late=True)
+    holder = Task()
+    callback = RelaxationCallback(schedules.triangle(holder.relaxed, 4))
+    with pytest.raises(RelaxationError, match="the optimizer does not train the relaxation of 0"):
+        fit(task, [callback], tmp_path, 1, enable_checkpointing=False)
+
+
+def test_a_wrong_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match="every must be 'epoch' or 'batch', got 'step'"):
+        RelaxationCallback(schedules.triangle(Task().relaxed, 4), every="step")
