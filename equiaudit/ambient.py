@@ -69,6 +69,25 @@ def listening(listener: Callable[[Audit], None]) -> Iterator[None]:
         _remove(_listeners, listener)
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """No listener hears of the audits inside: they are steps of a larger one, which is announced itself.
+
+    >>> from equiaudit import Audit, Verdict
+    >>> heard = []
+    >>> with listening(heard.append), unheard():
+    ...     _ = announce(Audit(Verdict.EXACT))
+    >>> heard
+    []
+    """
+    kept = _listeners[:]
+    _listeners.clear()
+    try:
+        yield
+    finally:
+        _listeners[:] = kept
+
+
 def announce(found: Audit) -> Audit:
     """Tell all listeners; returns the audit."""
     for listener in tuple(_listeners):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from equiaudit.ambient import announce, surrounded, unheard
 from equiaudit.measure.audit import _RANK, _replay_line, as_symmetries, audit
 from equiaudit.measure.finding import Finding
 from equiaudit.measure.replay import read_elements
@@ -21,13 +21,14 @@ from equiaudit.strategies.drawing import droppable, examples
 from equiaudit.strategies.hunting import Enough, hunt, search
 from equiaudit.strategies.tidying import tidied
 from equiaudit.strategies.trying import NOT_FINITE, RAISES, Example, Seen, Trier, run_symmetries
-from equiaudit.strategies.variation import Variation
+from equiaudit.strategies.variation import Variation, can_pose
 from equiaudit.symmetry import Symmetry
 
 TIDY = 50
 """How many more examples may be judged while the minimal one is made simpler."""
 
 
+@surrounded
 def confirm_equivariant(
     model: Any,
     inputs: Any = None,
@@ -43,8 +44,11 @@ def confirm_equivariant(
     seed: int = 0,
     tolerance: float | None = None,
     atol: float | None = None,
+    derivative: str = "auto",
+    per_generator: bool = False,
     perturb: bool = False,
     randomness: str = "refuse",
+    layers: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Audit:
     """Let hypothesis try to refute f(ρ_in(g) x) = ρ_out(g) f(x), and shrink what it finds to the simplest g and x.
@@ -59,7 +63,8 @@ def confirm_equivariant(
         vary: whether variations of the input are tried; False tries elements on the input as given.
         degenerate: whether a violation in a singular pose (two nodes in one place, all zero) counts. If not, it is
             reported in the notes. Lattices, linear, flat and tetrahedral poses count always.
-        forward, reference, label, effort, seed, tolerance, atol, perturb, randomness, progress: as for ``audit``.
+        forward, reference, label, effort, seed, tolerance, atol, derivative, per_generator, perturb, randomness, layers,
+        progress: as for ``audit``.
 
     Returns:
         An ``Audit``. Where it is refuted, ``worst.element`` and ``worst.inputs`` are the code of the minimal
@@ -87,12 +92,17 @@ def confirm_equivariant(
 
         inputs = random_inputs(symmetries[0], model, seed=seed)
     say = progress or (lambda _: None)
-    first = audit(
-        model, inputs, symmetries, forward=forward, reference=reference, label=label, effort=effort, seed=seed,
-        tolerance=tolerance, atol=atol, perturb=perturb, randomness=randomness, progress=progress,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "forward": forward, "reference": reference, "label": label, "effort": effort, "seed": seed,
+        "tolerance": tolerance, "atol": atol, "derivative": derivative, "per_generator": per_generator,
+        "perturb": perturb, "randomness": randomness, "layers": layers, "progress": progress,
+    }  # fmt: skip
+    with unheard():
+        first = audit(model, inputs, symmetries, **options)
     if first.verdict in (Verdict.INVALID, Verdict.VACUOUS):
-        return dataclasses.replace(first, notes=(*first.notes, "hypothesis had nothing to try: see the verdict"))
+        return announce(
+            dataclasses.replace(first, notes=(*first.notes, "hypothesis had nothing to try: see the verdict"))
+        )
     with preserved((model, forward)), torch.inference_mode(False):
         run = Run(
             model, inputs, symmetries, forward, reference, effort, seed, tolerance, atol, randomness, perturb, say
@@ -109,7 +119,9 @@ def confirm_equivariant(
     forwards = Counter(first.cost.forwards) + run.spent.forwards
     spent = Cost(dict(forwards), first.cost.jvps, first.cost.probes + run.spent.probes, time.perf_counter() - started)
     found = dataclasses.replace(found, cost=spent)
-    return found if found.passed else dataclasses.replace(found, replay=_replay_line(found, forward, reference))
+    if not found.passed:
+        found = dataclasses.replace(found, replay=_replay_line(found, forward, reference))
+    return announce(found)
 
 
 def _known(first: Audit, symmetry: Symmetry, number: int) -> Example | None:
@@ -131,6 +143,7 @@ class _Hunt:
         symmetries = run_symmetries(run)
         self.strategy = examples(symmetries, symmetry, run.inputs, vary)
         self.rows = droppable(symmetries, symmetry, run.inputs) if vary else 1
+        self.poses = vary and can_pose(symmetries, run.inputs)
         self.kind = ""
         self.drawn = 0
         self.minimal: Seen | None = None
@@ -150,7 +163,7 @@ class _Hunt:
             found = known if self.kind else None
         if found is None:
             return
-        self.minimal = tidied(found, self.trier, self.kind, self.rows)
+        self.minimal = tidied(found, self.trier, self.kind, self.rows, self.poses)
         if self.minimal.kind not in (RAISES, NOT_FINITE):
             self.at, self.finding = self.trier.finding(self.minimal.example)
 
@@ -238,12 +251,13 @@ def _refuted(first: Audit, run: Run, best: _Hunt, layered: bool) -> Audit:
     layer = first.first_bad_layer
     if layered and layer is None:
         _, layer = best.at.localised([best.symmetry], found)
-    passed = first.verdict.passed
+    kept = first.cause if first.cause != "discontinuity" else None  # whether it is one, the nudge has told
+    cause = found.cause or kept
     return dataclasses.replace(
         first,
         verdict=Verdict.BROKEN,
-        cause=found.cause or (None if passed else first.cause),
-        reason=first.reason or _reason(passed, minimal),
+        cause=cause,
+        reason=_reason(first, cause, minimal),
         error=found.error,
         floor=found.floor,
         sensitivity=found.sensitivity,
@@ -258,10 +272,12 @@ def short(example: Example) -> str:
     return example.variation.code.removeprefix("equiaudit.strategies.")
 
 
-def _reason(passed: bool, minimal: Seen) -> str:
+def _reason(first: Audit, cause: str | None, minimal: Seen) -> str:
+    if first.reason and cause == first.cause and cause != "discontinuity":
+        return first.reason
     place = "the input as given" if minimal.example.variation.plain else "a variation of the input"
-    found = (
-        "hypothesis refutes what an audit alone lets pass, on" if passed else "the simplest counterexample found is on"
-    )
-    size = f" (error {minimal.error:.1e})" if minimal.error is not None and math.isfinite(minimal.error) else ""
-    return f"{found} {place}{size}"
+    if cause == "discontinuity":
+        return f"{place} breaks it, and no longer when nudged by a millionth: a tie, a cutoff or a degenerate frame"
+    if first.verdict.passed:
+        return f"an audit alone lets it pass; hypothesis refutes it on {place}, here made as simple as was found"
+    return f"the counterexample is the simplest that hypothesis found; it is on {place}"

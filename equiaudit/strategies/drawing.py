@@ -12,7 +12,7 @@ from equiaudit.groups import Element, Group, Permutations
 from equiaudit.strategies.elements import elements
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
 from equiaudit.strategies.trying import Example
-from equiaudit.strategies.variation import AS_GIVEN, Variation, count_rows
+from equiaudit.strategies.variation import AS_GIVEN, Variation, can_pose, count_rows
 from equiaudit.symmetry import Symmetry
 
 SCALES = (1.0,) * 16 + (2.0, 0.5, 10.0, 0.1)
@@ -51,7 +51,8 @@ def examples(symmetries: Sequence[Symmetry], symmetry: Symmetry, inputs: Any, va
         several = st.tuples(drawn, drawn, st.integers(0, 2)).map(lambda t: spread(symmetry.acts, samples, *t))
     else:
         several = drawn.map(lambda g: (g,))
-    varied = variations(droppable(symmetries, symmetry, inputs)) if vary else st.just(Variation())
+    rows_left = droppable(symmetries, symmetry, inputs)
+    varied = variations(rows_left, can_pose(symmetries, inputs)) if vary else st.just(Variation())
     return st.tuples(several, varied).map(lambda pair: Example(*pair))
 
 

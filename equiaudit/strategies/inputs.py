@@ -11,7 +11,7 @@ from torch import Tensor
 from equiaudit.representations.structures import StructureError
 from equiaudit.strategies import clouds
 from equiaudit.strategies.drawing import variations
-from equiaudit.strategies.variation import Variation, count_rows, declared_leaves
+from equiaudit.strategies.variation import Variation, can_pose, count_rows, declared_leaves
 from equiaudit.symmetry import Symmetry
 
 SCALES = (1.0, 1.0, 1.0, 2.0, 0.5, 10.0, 0.1, 1000.0, 1e-3)
@@ -48,7 +48,7 @@ def inputs(symmetry: Symmetry | Sequence[Symmetry], like: Any) -> st.SearchStrat
     def varied(variation: Variation) -> Any:
         return variation.of(like, symmetries)
 
-    return variations(count_rows(symmetries, like)).map(varied)
+    return variations(count_rows(symmetries, like), can_pose(symmetries, like)).map(varied)
 
 
 def tensors(shape: tuple[int, ...], *, dtype: Any = None) -> st.SearchStrategy[Tensor]:

@@ -11,11 +11,14 @@ from torch import Tensor
 from equiaudit.representations.base import Representation
 from equiaudit.representations.simple import Points, Vector
 
-SPECIAL = ("whole", "along z", "diagonal", "coplanar", "tetrahedral")
-"""Poses that inputs of the field have: whole numbers (a lattice), linear and flat molecules, tetrahedra."""
+SPECIAL = ("whole", "along z", "diagonal", "coplanar", "regular")
+"""Poses that inputs of the field have: whole numbers (a lattice), linear and flat molecules, regular figures."""
 SINGULAR = ("coincident", "zeros")
 """Poses where many models are not defined: two nodes in one place, everything zero."""
+TRIANGLE = ((1.0, -1.0, 0.0), (0.0, 1.0, -1.0), (-1.0, 0.0, 1.0))
 TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
+OCTAHEDRON = tuple(tuple(sign * (i == k) for i in range(3)) for k in (2, 1, 0) for sign in (1.0, -1.0))
+CUBE = tuple(product((1.0, -1.0), repeat=3))
 
 
 def posed(x: Tensor, rep: Representation, pose: str) -> Tensor:
@@ -54,15 +57,35 @@ def place(x: Tensor, pose: str) -> Tensor:
         out = x.clone()
         out[:, -1] = 0.0
         return out
-    if pose == "tetrahedral":
-        corners = torch.tensor(TETRAHEDRON, dtype=x.dtype)[:, :d] if d <= 3 else torch.eye(d, dtype=x.dtype)
-        shells = [corners * (k + 1) for k in range(-(-n // len(corners)))]
-        return size / 3**0.5 * torch.cat(shells)[:n]
+    if pose == "regular":
+        return size * regular(n, d).to(x.dtype)
     if pose == "coincident":
         out = x.clone()
         out[-1] = out[0]
         return out
     return torch.zeros_like(x)  # "zeros": all nodes in one place
+
+
+def regular(n: int, d: int) -> Tensor:
+    """n points [n, d] of a regular figure about 0, at distance 1.
+
+    Two opposite ones, a polygon; in space a triangle, tetrahedron,
+    octahedron or cube, with one more point in the centre or, beyond nine, larger copies.
+
+    >>> regular(3, 2)[:, 0].sum().abs().item() < 1e-12, regular(5, 3).norm(dim=-1).tolist()
+    (True, [1.0, 1.0, 1.0, 1.0, 0.0])
+    """
+    if d == 2 and n > 2:
+        angle = 2.0 * math.pi * torch.arange(n, dtype=torch.float64) / n
+        return torch.stack([angle.cos(), angle.sin()], -1)
+    if d == 3 and n > 2:
+        figure = next(f for k, f in ((4, TRIANGLE), (6, TETRAHEDRON), (8, OCTAHEDRON), (n + 1, CUBE)) if n < k)
+    else:
+        figure = tuple(tuple(sign * (i == k) for i in range(d)) for k in range(d - 1, -1, -1) for sign in (1.0, -1.0))
+    corners = torch.nn.functional.normalize(torch.tensor(figure, dtype=torch.float64), dim=-1)
+    if n == len(corners) + 1:
+        return torch.cat([corners, torch.zeros_like(corners[:1])])
+    return torch.cat([corners * (k + 1) for k in range(-(-n // len(corners)))])[:n]
 
 
 def lattice(n: int, d: int) -> Tensor:

@@ -13,10 +13,10 @@ from equiaudit.strategies.trying import Example, Seen, Trier
 from equiaudit.strategies.variation import AS_GIVEN, Variation
 
 
-def tidied(example: Example, trier: Trier, kind: str, rows: int = 1) -> Seen:
+def tidied(example: Example, trier: Trier, kind: str, rows: int = 1, poses: bool = True) -> Seen:
     """The simplest example of the same kind that was found, starting from what hypothesis shrank to.
 
-    ``rows`` can be left out; 1 for none.
+    ``rows`` can be left out, 1 for none; ``poses`` says whether named poses mean anything.
     """
 
     def fails(candidate: Example) -> bool:
@@ -25,7 +25,7 @@ def tidied(example: Example, trier: Trier, kind: str, rows: int = 1) -> Seen:
     best = example
     for _ in range(2):
         before = best.key
-        for variation in simpler_variations(best.variation):
+        for variation in simpler_variations(best.variation, poses):
             if fails(candidate := replace(best, variation=variation)):
                 best = candidate
                 break
@@ -43,10 +43,10 @@ def tidied(example: Example, trier: Trier, kind: str, rows: int = 1) -> Seen:
     return trier.judge(best)
 
 
-def simpler_variations(variation: Variation) -> Iterator[Variation]:
+def simpler_variations(variation: Variation, poses: bool) -> Iterator[Variation]:
     """The same rows in simpler poses, without scale and jitter."""
     plain = replace(variation, scale=1.0, jitter=0.0, seed=0)
-    for pose in (*SPECIAL[:1], AS_GIVEN):
+    for pose in (*SPECIAL[:1], AS_GIVEN) if poses else ():
         if pose == variation.pose:
             break
         yield replace(plain, pose=pose)

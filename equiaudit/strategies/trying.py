@@ -15,12 +15,14 @@ from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.examine import Examination
 from equiaudit.measure.finding import Finding, Settled
+from equiaudit.measure.judge import CLEARLY_WRONG
+from equiaudit.measure.jumps import find_jump
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import cast_inputs
 from equiaudit.measure.replay import _once
 from equiaudit.measure.residual import checked_leaves
 from equiaudit.measure.run import Run
-from equiaudit.measure.sanity import look_at_outputs, must_be_finite
+from equiaudit.measure.sanity import check_moves, look_at_outputs, must_be_finite
 from equiaudit.measure.summary import judged_verdict
 from equiaudit.measure.twin import make_twin
 from equiaudit.records import Verdict
@@ -166,10 +168,14 @@ class Trier:
         if exam is None:
             return Seen(example)
         try:
+            check_moves(exam, [trial])  # as replay wants it: an input that g leaves alone shows nothing there
             outcome, rows = exam.try_element(trial)
         except Settled as end:
             kind = NOT_FINITE if end.cause == "not finite" else ""
             return Seen(example, kind, score)
+        if score > CLEARLY_WRONG and all(j.within for n, j in enumerate(rows) if n not in exam.vacuous):
+            exam.judged = [(outcome, rows)]
+            find_jump(exam)  # noise explains it, and does so beside it too? Else the input sits on a tie
         live = [j for n, j in enumerate(rows) if n not in exam.vacuous]
         bad = [j for j in live if not j.within]
         worst = max(bad or live, key=lambda j: j.error, default=None)

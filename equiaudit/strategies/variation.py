@@ -14,7 +14,7 @@ from torch import Tensor
 from equiaudit.measure.precision import is_inexact
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.image import Image
-from equiaudit.representations.permutation import EdgeIndex
+from equiaudit.representations.permutation import EdgeIndex, Nodes
 from equiaudit.representations.samples import inner
 from equiaudit.representations.simple import Points, Scalar, Vector
 from equiaudit.representations.structures import Path, leaves, map_leaves
@@ -121,6 +121,12 @@ def declared_leaves(symmetries: Sequence[Symmetry], inputs: Any) -> dict[Path, R
     return found
 
 
+def can_pose(symmetries: Sequence[Symmetry], inputs: Any) -> bool:
+    """Whether there are points or vectors that named poses are for."""
+    declared, values = declared_leaves(symmetries, inputs), dict(leaves(inputs))
+    return any(isinstance(rep, Vector) and values[path].dim() > 1 for path, rep in declared.items())
+
+
 def count_rows(symmetries: Sequence[Symmetry], inputs: Any) -> int:
     """How many nodes (or rows) there are to leave out; 1 where none can be."""
     if any(isinstance(s.batch, str) and s.sample_count(inputs) > 1 for s in symmetries):
@@ -138,7 +144,7 @@ def _rows(declared: dict[Path, Representation], values: dict[Path, Any]) -> int:
             if not isinstance(value, Tensor) or value.dim() < 2 or not isinstance(rep, kind):
                 continue
             axis = getattr(rep, "axis", -1)
-            if isinstance(rep, Image) or axis % value.dim():
+            if isinstance(rep, (Image, Nodes)) or axis % value.dim():
                 sizes.append(value.shape[0])
         if sizes:
             return sizes[0]
