@@ -14,7 +14,7 @@ from equiaudit.measure.noise import NoiseMode
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.residual import Leaf, checked_leaves, median, medians, pull_back, residuals, rms
 from equiaudit.measure.twin import JITTER
-from equiaudit.representations.structures import StructureError
+from equiaudit.representations.structures import Path, StructureError
 from equiaudit.symmetry import Symmetry
 
 
@@ -27,6 +27,8 @@ class Outcome:
     residuals: list[Tensor]
     moved: Any
     noise: list[Tensor] | None = None
+    by_constants: dict[Path, bool] = field(default_factory=dict)
+    """Leaves whose residual was asked about, and whether the rounding of stored constants explains it."""
 
     @property
     def element(self) -> Element:

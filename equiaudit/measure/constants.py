@@ -10,11 +10,14 @@ from equiaudit.measure.bench import Outcome
 from equiaudit.measure.judge import Judgement
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import rms
+from equiaudit.representations.structures import Path
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
 
 SHAKES, GROWTH = 3, 3.0
+KNOWN = 16.0
+"""A later violation this much below what a shake did to the same leaf is explained without shaking again."""
 
 
 def is_rounding_of_constants(exam: Examination, outcome: Outcome, worst: Judgement) -> bool:
@@ -22,14 +25,26 @@ def is_rounding_of_constants(exam: Examination, outcome: Outcome, worst: Judgeme
     coarse = exam.helpers.declared != torch.float64 and exam.bench.evaluator.dtype == torch.float64
     if not coarse or not worst.error < 2000 * roundoff(exam.helpers.declared):
         return False
-    n = [leaf.path for leaf in exam.bench.base(outcome.trial.base).leaves].index(worst.leaf.path)
-    for k in range(SHAKES):  # one shake may miss: constants that are equal in every digit are moved together
+    path = worst.leaf.path
+    if path not in outcome.by_constants:
+        outcome.by_constants[path] = _grows(exam, outcome, path)
+    return outcome.by_constants[path]
+
+
+def _grows(exam: Examination, outcome: Outcome, path: Path) -> bool:
+    n = [leaf.path for leaf in exam.bench.base(outcome.trial.base).leaves].index(path)
+    size = rms(outcome.residuals[n])
+    if KNOWN * size < exam.explained.get(path, 0.0):
+        return True
+    for k in range(SHAKES):  # one shake may miss: what it does to a single number may be small by chance
         if k >= len(exam.shaken):
             bench = exam.helpers.with_constants(k)
             if bench is None:
                 return False
             exam.shaken.append(bench)
-        if rms(exam.shaken[k].run(outcome.trial).residuals[n]) > GROWTH * rms(outcome.residuals[n]):
+        grown = rms(exam.shaken[k].run(outcome.trial).residuals[n])
+        if grown > GROWTH * size:
+            exam.explained[path] = max(grown, exam.explained.get(path, 0.0))
             return True
     return False
 

@@ -22,7 +22,7 @@ from equiaudit.measure.sanity import check_moves, find_vacuous, look_at_outputs,
 from equiaudit.measure.summary import summarise
 from equiaudit.measure.twin import JITTER
 from equiaudit.records import Verdict
-from equiaudit.representations.structures import StructureError
+from equiaudit.representations.structures import Path, StructureError
 
 __all__ = ["Examination", "Finding", "Helpers", "Settled"]
 
@@ -51,6 +51,7 @@ class Examination:
         self.noise: list[Tensor] | None = None
         self.constants = False
         self.shaken: list[Bench] = []
+        self.explained: dict[Path, float] = {}
         self.rules = DOUBLE if torch.float64 in (bench.evaluator.dtype, helpers.declared) else OWN
         self.vacuous: dict[int, str] = {}
         self.worst_generator: int | None = None
@@ -157,6 +158,8 @@ class Examination:
                 continue
             if all(j.within for j in live) or max(j.excess for j in live) > 1e4:
                 break
+            if floor.taken == self.rules.probes and is_rounding_of_constants(self, outcome, worst_of(self, rows)):
+                break  # a better floor would change nothing
         return outcome, rows
 
     def noise_like(self, n: int, like: Tensor) -> Tensor:
