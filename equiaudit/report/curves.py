@@ -85,8 +85,8 @@ def _mark(axes: Any, chart: Chart, at: Any, stems: bool) -> None:
         colour = _tone(chart, points)
         axes.plot(xs, ys, color=colour, linestyle=STYLES[n % len(STYLES)], linewidth=1.4, zorder=3)
         for tone, some in _by_tone(chart, points):
-            places = zip(*map(at, some), strict=True)
-            axes.plot(*places, "o", color=tone, markersize=3.4, markeredgewidth=0, clip_on=False, zorder=4)
+            xs, ys = zip(*map(at, some), strict=True)
+            axes.plot(xs, ys, "o", color=tone, markersize=3.4, markeredgewidth=0, clip_on=False, zorder=4)
     for improper in (False, True):
         for tone, some in _by_tone(chart, [t for t in chart.loose if t.improper is improper]):
             places = [at(t) for t in some]

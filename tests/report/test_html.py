@@ -412,6 +412,19 @@ def test_a_long_table_shows_its_beginning_first(make):
     assert "<noscript><style>" in page.source  # without the script all are shown
 
 
+def test_the_rest_of_late_articles_is_text_until_it_is_wanted(make):
+    markup = "</script><img src=x onerror=alert(1)>"
+    page = Page(render_html([make(label=f"net {n}", notes=(markup,)) for n in range(102)]))
+    assert page.unbalanced == []
+    rest = page.scripts[:-1]
+    assert len(rest) == 2
+    for text in rest:
+        part = Page(text)
+        assert part.unbalanced == []
+        assert "img" not in [tag for tag, _ in part.elements]
+        assert markup in part.words
+
+
 class TestAccess:
     """What a screen reader, a keyboard and weak eyes need, as far as the source tells."""
 

@@ -18,10 +18,25 @@
     setTimeout(() => { button.textContent = "copy"; }, 1500);
   });
 
+  const fill = (article) => {  // the rest of an article, which is kept as text until it is wanted
+    const rest = article.querySelector("script.rest");
+    if (!rest) return;
+    rest.insertAdjacentHTML("afterend", rest.textContent);
+    rest.remove();
+  };
+  const near = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) if (isIntersecting) {
+      near.unobserve(target);
+      fill(target);
+    }
+  }, { rootMargin: "800px" });
+  for (const rest of document.querySelectorAll("script.rest")) near.observe(rest.parentNode);
+
   const arrive = () => {  // a link leads to what it names, also where that is filtered away or closed
     const target = document.getElementById(location.hash.slice(1));
     if (!target || target.localName !== "article") return;
     target.hidden = false;
+    fill(target);
     for (const closed of target.querySelectorAll("details.more")) closed.open = true;
     target.scrollIntoView();
   };
@@ -30,6 +45,7 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {  // paper can't be clicked; what is exact stays short
+    for (const rest of document.querySelectorAll("article:not([hidden]) > script.rest")) fill(rest.parentNode);
     opened = [...document.querySelectorAll("article:not([hidden]) details:not([open]):not(.more)")];
     for (const details of opened) details.open = true;
   });
