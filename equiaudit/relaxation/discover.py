@@ -86,6 +86,12 @@ def relaxable(model: nn.Module, symmetry: Symmetry | None = None, adapters: Sequ
     1 layer can be relaxed:
       0: vector neurons, W 24 x 12 (288 entries)
     """
+    names = [name for name, _ in model.named_modules() if name]
+    lost = [p for p in (symmetry.hidden if symmetry is not None else {}) if not any(fnmatchcase(n, p) for n in names)]
+    if lost:
+        raise RelaxationError(
+            f"hidden= declares {', '.join(map(repr, lost))}, and no module has such a name; there are {', '.join(names)}"
+        )
     found, refused = [], []
     inside: set[int] = set()
     for name, layer in model.named_modules():

@@ -206,10 +206,10 @@ def _warnings(layers: tuple[LayerProjection, ...], hidden: Sequence[Any]) -> lis
     moved = [row.name for row in hidden if row.verdict == "moved"]
     left = [row for row in layers if row.theta != 0]
     if left:
-        out.append(
-            "the schedule had not ended: "
-            + ", ".join(f"{row.name or '(model)'} at theta {row.theta:g}" for row in left)
-        )
+        levels = {row.theta for row in layers}
+        where = ", ".join(f"{row.name or '(model)'} at theta {row.theta:g}" for row in left)
+        where = f"theta is {levels.pop():g} at every layer" if len(levels) == 1 else where
+        out.append(f"the schedule had not ended: {where}")
     if moved and left:
         out.append(
             f"the features of {', '.join(moved)} carry another representation than the declared one: taking W away destroys "

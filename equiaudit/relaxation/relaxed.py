@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equiaudit.relaxation.check import check_site
 from equiaudit.relaxation.discover import MAX_ENTRIES, Adapter, choose, relaxable
-from equiaudit.relaxation.module import NAME, Init, Relaxation, attach, initialise, relaxations
+from equiaudit.relaxation.module import NAME, Init, Relaxation, attach, detach, initialise, relaxations
 from equiaudit.relaxation.observing import Observed, observing
 from equiaudit.relaxation.site import RelaxationError
 from equiaudit.symmetry import Symmetry
@@ -77,9 +77,15 @@ def relax(
     for row in chosen:
         if check and row.site is not None and (row.by_declaration or not _known(row.layer)):
             check_site(row.name, row.layer, row.site)
-    for row in chosen:
-        assert row.site is not None
-        initialise(attach(row.layer, row.site, _like(row.layer, model), learned).weight, init)
+    try:
+        for row in chosen:
+            assert row.site is not None
+            initialise(attach(row.layer, row.site, _like(row.layer, model), learned).weight, init)
+    except BaseException:  # all layers or none
+        for row in chosen:
+            if NAME in row.layer._modules:
+                detach(row.layer)
+        raise
     return Relaxed(model, symmetry)
 
 
@@ -217,14 +223,17 @@ class Relaxed:
         """
         return observing(self.relaxations, {name: self.layer(name) for name in self.relaxations})
 
-    def log(self) -> dict[str, float]:
-        """θ, the learned level and ‖W‖ of each layer as plain numbers, for any logger that takes a dictionary."""
+    def log(self, penalty: bool = False) -> dict[str, float]:
+        """θ, the learned level, ‖W‖ and, if asked, the operator penalty of each layer: plain numbers for any logger."""
         out: dict[str, float] = {}
         for name, found in self.relaxations.items():
             out[f"relaxation/{name}/theta"] = float(found.theta)
             if found.level is not None:
                 out[f"relaxation/{name}/level"] = float(found.level.detach())
             out[f"relaxation/{name}/norm"] = float(found.weight.detach().norm())
+        if penalty:
+            with torch.no_grad():
+                out |= {f"relaxation/{name}/penalty": float(value) for name, value in self.penalties().items()}
         return out
 
     # -- checkpoints ------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ def test_stopped_early_is_said_and_still_exact() -> None:
     assert report.left == 0.5
     assert report.exact
     assert "projected 6 layers by drop, stopped at theta 0.5: exact" in str(report)
-    assert "the schedule had not ended: 0 at theta 0.5" in str(report)
+    assert "the schedule had not ended: theta is 0.5 at every layer" in str(report)
 
 
 def test_the_bound_is_above_the_change_and_not_far() -> None:

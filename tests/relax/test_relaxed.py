@@ -73,6 +73,23 @@ def test_initialisations_are_what_they_say() -> None:
         relax(VNLinear(2, 2), init="ones")
 
 
+def test_a_relaxation_that_fails_leaves_nothing_behind() -> None:
+    model = network()
+    keys = list(model.state_dict())
+    for init in ("ones", lambda weight: weight.foo()):
+        with pytest.raises((RelaxationError, AttributeError)):
+            relax(model, RIGID, init=init)
+        assert list(model.state_dict()) == keys
+        assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_pattern_that_declares_nothing_is_refused() -> None:
+    with pytest.raises(
+        RelaxationError, match=r"hidden= declares 'layer\.\*', and no module has such a name; there are 0, 1,"
+    ):
+        relax(network(), Symmetry(O(3), "vector", hidden={"layer.*": ("vector", "vector")}))
+
+
 def test_theta_of_one_layer_and_of_all() -> None:
     relaxed = relax(network(), RIGID)
     relaxed.theta = 0.3
@@ -416,7 +433,8 @@ def test_on_a_gpu() -> None:
 def test_it_is_logged_as_numbers() -> None:
     relaxed = relax(network(), RIGID, init="default", learned=1.0)
     relaxed.theta = 0.5
-    logged = relaxed.log()
+    logged = relaxed.log(penalty=True)
+    assert logged["relaxation/0/penalty"] == pytest.approx(float(relaxed.penalties()["0"].detach()))
     assert logged["relaxation/0/theta"] == 0.5
     assert logged["relaxation/0/level"] == 1.0
     assert logged["relaxation/0/norm"] > 0
