@@ -1,8 +1,14 @@
-"""Small suites whose audits are made by hand: the plugin needs no torch, so a run takes a fraction of a second."""
+"""Small suites whose audits are made by hand: the plugin needs no torch, so a run takes a fraction of a second.
+
+A run in this process unloads what it loaded, and some libraries load only once: suites that import torch run in a
+process of their own, and what draws the page is loaded before.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +30,7 @@ class Failed(AssertionError):
 
 
 def check(error=1e-16, label="net", floor=1e-12, tolerance=0.01):
-    options = current()
+    options = {k: v for k, v in current().items() if k in ("seed", "effort", "atol")}
     verdict = Verdict.EXACT if error <= floor else Verdict.APPROXIMATE if error <= tolerance else Verdict.BROKEN
     found = announce(Audit(verdict, error=error, floor=floor, label=label, environment={"torch": "2.13.0"},
                            first_bad_layer="mix" if verdict is Verdict.BROKEN else None, **options))
@@ -41,12 +47,25 @@ def no_summary_of_the_outer_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def loaded() -> None:
+    """Whatever a page needs."""
+    from equiaudit.records import Audit, Check, Tried, Verdict
+    from equiaudit.report.html import render_html
+
+    checks = (Check("rotations", "finite", Verdict.BROKEN, 0.5, 1e-12),)
+    tried = tuple(Tried("a turn", "e", "given", "out", 0.5, 1e-12, False, angle=a, sweep="turn") for a in (10.0, 90.0))
+    layers = ({"layer": "mix", "error": 0.5, "floor": 1e-12, "verdict": "first"},)
+    with contextlib.suppress(ImportError):
+        render_html([Audit(Verdict.BROKEN, error=0.5, floor=1e-12, checks=checks, tried=tried, layers=layers)])
+
+
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> Callable[..., Path]:
     """Write ``test_<name>.py`` from source that may call ``check(error, label)``."""
 
     def write(**sources: str) -> Path:
-        return pytester.makepyfile(**{name: HEAD + _dedent(source) for name, source in sources.items()})
+        return pytester.makepyfile(**{name: HEAD + textwrap.dedent(source) for name, source in sources.items()})
 
     return write
 
@@ -61,9 +80,3 @@ def report(pytester: pytest.Pytester) -> Callable[..., dict[str, Any]]:
 def rows(report: Callable[..., dict[str, Any]]) -> Callable[..., list[tuple[Any, ...]]]:
     """Chosen entries of all records."""
     return lambda *names: [tuple(r.get(name) for name in names) for r in report()["records"]]
-
-
-def _dedent(text: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(text)
