@@ -84,7 +84,12 @@ class Observed:
         """RMS of θ W x for each layer as plain numbers."""
         with torch.no_grad():
             found = self.penalties("magnitude")
-        return {f"relaxation/{name}/rms": float(value.detach()) ** 0.5 for name, value in found.items()}
+        return {f"{key(name)}/rms": float(value.detach()) ** 0.5 for name, value in found.items()}
+
+
+def key(name: str) -> str:
+    """Under which name a layer is logged."""
+    return f"relaxation/{name or '(model)'}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equiaudit.groups import O
 from equiaudit.groups.base import Element, Group
 from equiaudit.relaxation.site import Convolution, LinearSite, RelaxationError
 from equiaudit.relaxation.vector_neurons import VNLinear
@@ -27,6 +28,8 @@ def vector_neurons(layer: nn.Module, group: Group) -> LinearSite | None:
     """The site of a ``VNLinear``: every channel is a vector of the group."""
     if not isinstance(layer, VNLinear):
         return None
+    if getattr(group, "acts_on_indices", False):
+        group = O(3)  # the symmetry of the whole model is of another kind: the layer's own is that of vectors
     d, n, m = group.space_dim, layer.in_channels, layer.out_channels
     return LinearSite(
         n * Vector(), m * Vector(), group, n * d, m * d, "vector neurons", (n, d), (m, d), fold=fold_channels_first

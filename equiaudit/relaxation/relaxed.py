@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equiaudit.relaxation.check import check_site
 from equiaudit.relaxation.discover import MAX_ENTRIES, Adapter, choose, relaxable
 from equiaudit.relaxation.module import NAME, Init, Relaxation, attach, detach, initialise, relaxations
-from equiaudit.relaxation.observing import Observed, observing
+from equiaudit.relaxation.observing import Observed, key, observing
 from equiaudit.relaxation.site import RelaxationError
 from equiaudit.symmetry import Symmetry
 
@@ -227,13 +227,13 @@ class Relaxed:
         """θ, the learned level, ‖W‖ and, if asked, the operator penalty of each layer: plain numbers for any logger."""
         out: dict[str, float] = {}
         for name, found in self.relaxations.items():
-            out[f"relaxation/{name}/theta"] = float(found.theta)
+            out[f"{key(name)}/theta"] = float(found.theta)
             if found.level is not None:
-                out[f"relaxation/{name}/level"] = float(found.level.detach())
-            out[f"relaxation/{name}/norm"] = float(found.weight.detach().norm())
+                out[f"{key(name)}/level"] = float(found.level.detach())
+            out[f"{key(name)}/norm"] = float(found.weight.detach().norm())
         if penalty:
             with torch.no_grad():
-                out |= {f"relaxation/{name}/penalty": float(value) for name, value in self.penalties().items()}
+                out |= {f"{key(name)}/penalty": float(value) for name, value in self.penalties().items()}
         return out
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
@@ -244,11 +244,11 @@ class Relaxed:
 
     def __str__(self) -> str:
         rows = [
-            f"  {name}: {found.site.kind}, W {' x '.join(map(str, found.site.shape))}, theta {float(found.theta):g}"
+            f"  {name or '(model)'}: {found.site.kind}, W {' x '.join(map(str, found.site.shape))}, theta {float(found.theta):g}"
             for name, found in self.relaxations.items()
         ]
         count = sum(p.numel() for p in self.new_parameters())
-        return "\n".join([f"{len(rows)} relaxed layers, {count:,} new parameters:", *rows])
+        return "\n".join([f"{len(rows)} relaxed layer{'s' * (len(rows) != 1)}, {count:,} new parameters:", *rows])
 
 
 def strip(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,7 +323,8 @@ def _one(symmetry: Symmetry | Sequence[Symmetry] | None) -> Symmetry | None:
     if symmetry is None or isinstance(symmetry, Symmetry):
         return symmetry
     several = list(symmetry)
-    return next((s for s in several if s.hidden), several[0] if several else None)
+    turning = [s for s in several if s.group is not None and not getattr(s.group, "acts_on_indices", False)]
+    return next((s for s in several if s.hidden), (turning or several or [None])[0])
 
 
 def _known(layer: nn.Module) -> bool:

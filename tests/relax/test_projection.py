@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from equiaudit import Symmetry, Verdict, audit, intertwiners, project, relax, schedules
-from equiaudit.groups import Cyclic, Dihedral, O
+from equiaudit.groups import SO, Cyclic, Dihedral, O, Permutations
 from equiaudit.relaxation import LinearSite, Relaxation, RelaxationError
 from equiaudit.relaxation.module import add_relaxation
 from equiaudit.relaxation.vector_neurons import VNBatchNorm, VNInvariant, VNLeakyReLU, VNLinear
@@ -88,6 +88,16 @@ def test_fold_adds_the_equivariant_part_to_vector_neurons(channels: tuple[int, i
     assert row.held == pytest.approx(1.0)
     assert row.share == pytest.approx(float(part.norm() / weight.norm()) ** 2)
     assert row.distance == pytest.approx(0.5 * float(weight.norm()))
+
+
+def test_what_a_layer_can_not_hold_of_the_equivariant_part_is_said() -> None:
+    # in the plane the maps that turn every vector by a quarter are equivariant too, and channel mixing is none of them
+    x = torch.randn(30, 3, 2).double()
+    relaxed = relax(VNLinear(3, 2).double(), Symmetry(SO(2), "vector", "vector"), init="default")
+    relaxed.theta = 1.0
+    _, report = project(relaxed, "fold", inputs=x, confirm=None)
+    assert 0.2 < report.layers[0].held < 0.95
+    assert report.exact
 
 
 def test_an_equivariant_w_loses_nothing_when_it_is_folded() -> None:
@@ -339,6 +349,41 @@ def test_hidden_representations_that_stay_or_break_or_are_unknown() -> None:
 class Noise(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
+
+
+def test_several_symmetries() -> None:
+    order = Symmetry(Permutations(), "nodes", "nodes")
+    for claims in ([RIGID, order], [order, RIGID]):
+        relaxed = relax(network(), claims, init="default")
+        relaxed.theta = 1.0
+        assert relaxed.relaxations["0"].site.group == O(3)
+        _, report = project(relaxed, inputs=points(), confirm=None)
+        assert report.exact
+        assert {check.verdict.value for check in report.audit_after.checks} <= {"EXACT", "VACUOUS"}
+
+
+class Twice(nn.Module):
+    """One layer called twice, and a force by a gradient inside: outputs in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = VNLinear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            energy = self.layer(self.layer(x)).square().sum((-1, -2))
+            (force,) = torch.autograd.grad(energy.sum(), x, create_graph=True)
+        return {"energy": energy, "force": force}
+
+
+def test_a_layer_that_is_called_twice_and_forces() -> None:
+    claim = Symmetry(O(3), "vector", {"energy": "invariant", "force": "vector"})
+    relaxed = relax(Twice(), claim, init="default")
+    relaxed.theta = 0.02
+    _, report = project(relaxed, inputs=points(), confirm=None)
+    assert report.exact
+    assert report.change <= report.bound
 
 
 def test_without_inputs_or_symmetry_nothing_is_claimed() -> None:

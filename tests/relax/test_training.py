@@ -120,7 +120,20 @@ def test_observed_terms_are_what_they_say() -> None:
         wanted = wanted + (0.5 * flat @ commutator.T).square().mean()
     torch.testing.assert_close(draws, wanted.double(), rtol=0.15, atol=0)  # inversion commutes with every such W
     assert seen.calls == {"": 1}
-    assert seen.log()["relaxation//rms"] == pytest.approx(float(seen.penalties("magnitude")[""].detach()) ** 0.5)
+    assert seen.log()["relaxation/(model)/rms"] == pytest.approx(float(seen.penalties("magnitude")[""].detach()) ** 0.5)
+
+
+def test_the_discrete_part_counts() -> None:
+    # from vectors to pseudovectors the identity commutes with every rotation, and not with the inversion
+    block = nn.Sequential(nn.Linear(3, 3, bias=False))
+    claim = Symmetry(O(3), "vector", "pseudovector", hidden={"0": ("vector", "pseudovector")})
+    relaxed = relax(block, claim, init=nn.init.eye_, check=False)
+    relaxed.theta = 1.0
+    x = torch.randn(20, 3)
+    with relaxed.observe() as seen:
+        relaxed(x)
+    torch.testing.assert_close(seen.penalties("lie")["0"], 4 * x.square().mean())
+    assert relaxed.penalty("operator") > 0.1
 
 
 def test_observing_leaves_no_hook_and_no_tensor() -> None:
