@@ -54,16 +54,22 @@ def run(options: argparse.Namespace) -> None:
             load(split, clip)  # once, before several processes ask for it
     began, done = time.perf_counter(), 0
     work = partial(work_on, compiling=options.compile, device=options.device)
+    failed: list[str] = []
     while todo := next_runs(parts, _known(options.out)):
-        for record in _results(work, todo, options.jobs):
+        for setting, record in _results(work, todo, options.jobs):
+            if isinstance(record, Exception):
+                failed.append(f"{setting['cell']} {setting['arm']} seed {setting['seed']}: {record!r}")
+                print(f"{_now()} failed: {failed[-1]}", flush=True)
+                continue
             store.append(record, options.out)
             done += 1
-            setting = record["setting"]
             print(
                 f"{_now()} {done} done, {time.perf_counter() - began:.0f} s: {setting['cell']} {setting['arm']} seed "
                 f"{setting['seed']} rate {setting['options']['rate']:g} valid {record.get('valid', float('nan')):.5f}",
                 flush=True,
             )
+        if failed:
+            raise SystemExit(f"{len(failed)} runs failed; the others are kept. The same command tries these again.")
 
 
 def work_on(setting: Setting, compiling: bool, device: str) -> dict[str, Any]:
@@ -96,13 +102,21 @@ def compiler() -> Compile:
     return lambda f: _COMPILED.setdefault(f, torch.compile(f, dynamic=False))
 
 
-def _results(work: Any, todo: list[Setting], jobs: int) -> Iterator[dict[str, Any]]:
+def _results(work: Any, todo: list[Setting], jobs: int) -> Iterator[tuple[Setting, Any]]:
     if jobs == 1:
-        yield from map(work, todo)
+        yield from ((setting, _caught(work, setting)) for setting in todo)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(work, setting) for setting in todo]):
-            yield future.result()
+        futures = {pool.submit(_caught, work, setting): setting for setting in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _caught(work: Any, setting: Setting) -> Any:
+    try:
+        return work(setting)
+    except Exception as error:  # one run that fails must not cost the night
+        return error
 
 
 def _known(folder: Path) -> dict[str, store.Record]:

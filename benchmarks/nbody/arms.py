@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
+RATES = (4e-3, 8e-3, 1.6e-2, 3.2e-2)
 TRANSFORMER_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 DEFAULTS: dict[str, Any] = {
     "network": None,  # the cell's
@@ -44,8 +44,10 @@ class Arm:
             raise ValueError(f"arm {self.name!r} sets {', '.join(sorted(unknown))}; known are {', '.join(DEFAULTS)}")
 
 
-LAMBDAS = (0.3, 3.0, 30.0)
-PAPER = {"relax": True, "lie": 3.0, "magnitude": 3.0}
+LAMBDAS = (0.03, 0.3, 3.0)
+PAPER = {"relax": True, "lie": 0.3, "magnitude": 0.3}
+EARLY = PAPER | {"share": 0.6}
+FREE = {"network": "transformer"}
 
 
 def _arm(name: str, says: str, fixed: dict[str, Any] | None = None, **grid: tuple[Any, ...]) -> Arm:
@@ -64,20 +66,39 @@ ARMS = {
         _arm("no-magnitude", "relaxed without the magnitude term", PAPER | {"magnitude": 0.0}, lie=LAMBDAS),
         _arm("no-terms", "relaxed without either term", PAPER | {"lie": 0.0, "magnitude": 0.0}),
         _arm("no-anneal", "relaxed with θ = 1 until the last step", PAPER | {"theta": "constant"}),
-        _arm("early", "relaxed, θ back at 0 after 60 % of the steps", PAPER | {"share": 0.6}, magnitude=LAMBDAS),
-        _arm("fold", "early, W stopped at θ = 1 and folded at 60 %", PAPER | {"theta": "constant", "share": 0.6, "project": "fold"}),
-        _arm("halfway", "early, W stopped at θ = 1 and dropped at 60 %", PAPER | {"theta": "constant", "share": 0.6}),
-        _arm("w-rate", "early with a learning rate of its own for W", PAPER | {"share": 0.6}, w_rate=(0.1, 0.3, 3.0)),
-        _arm("activations", "early with the terms on activations", PAPER | {"share": 0.6, "term": "activations"}, magnitude=(0.01, 0.1, 1.0)),
-        _arm("scrambled", "early with the released code's Lie term", PAPER | {"share": 0.6, "term": "scrambled"}),
-        _arm("adaptive", "levels by dual ascent", PAPER | {"theta": "adaptive", "share": 0.6, "init": "default"}, pull=(1e-4, 1e-3)),
-        _arm("learned", "levels learned from the loss, in the spirit of RECM", PAPER | {"theta": "learned", "share": 0.6, "init": "default"}, pull=(1e-4, 1e-3, 1e-2)),
-        _arm("pathway", "residual pathway prior: θ = 1 for good, W kept", PAPER | {"theta": "kept", "lie": 0.0}, magnitude=LAMBDAS),
-        _arm("transformer", "unconstrained, no augmentation", {"network": "transformer"}),
-        _arm("augmented", "unconstrained, augmented", {"network": "transformer", "augment": True}),
-        _arm("remul-label", "REMUL, label-anchored", {"network": "transformer", "anchor": "label"}, beta=(0.3, 1.0, 3.0)),
-        _arm("remul-model", "REMUL, model-anchored", {"network": "transformer", "anchor": "model"}, beta=(0.3, 1.0, 3.0)),
-        _arm("remul-label-gradnorm", "the same, weights by GradNorm", {"network": "transformer", "anchor": "label", "weighting": "gradnorm"}),
-        _arm("remul-model-gradnorm", "the same, weights by GradNorm", {"network": "transformer", "anchor": "model", "weighting": "gradnorm"}),
+        _arm("early", "relaxed, θ back at 0 after 60 % of the steps", EARLY, magnitude=LAMBDAS),
+        _arm("fold", "early, W stopped at θ = 1 and folded at 60 %", EARLY | {"theta": "constant", "project": "fold"}),
+        _arm("halfway", "early, W stopped at θ = 1 and dropped at 60 %", EARLY | {"theta": "constant"}),
+        _arm("w-rate", "early with a learning rate of its own for W", EARLY, w_rate=(0.1, 0.3, 3.0)),
+        _arm(
+            "activations",
+            "early with the terms on activations",
+            EARLY | {"term": "activations"},
+            magnitude=(0.01, 0.1, 1.0),
+        ),
+        _arm("scrambled", "early with the released code's Lie term", EARLY | {"term": "scrambled"}),
+        _arm("adaptive", "levels by dual ascent", EARLY | {"theta": "adaptive", "init": "default"}, pull=(1e-4, 1e-3)),
+        _arm(
+            "learned",
+            "levels learned from the loss, in the spirit of RECM",
+            EARLY | {"theta": "learned", "init": "default"},
+            pull=(1e-4, 1e-3, 1e-2),
+        ),
+        _arm(
+            "pathway",
+            "residual pathway prior: θ = 1 for good, W kept",
+            PAPER | {"theta": "kept", "lie": 0.0},
+            magnitude=LAMBDAS,
+        ),
+        _arm("transformer", "unconstrained, no augmentation", FREE),
+        _arm("augmented", "unconstrained, augmented", FREE | {"augment": True}),
+        _arm("remul-label", "REMUL, label-anchored", FREE | {"anchor": "label"}, beta=(0.3, 1.0, 3.0)),
+        _arm("remul-model", "REMUL, model-anchored", FREE | {"anchor": "model"}, beta=(0.3, 1.0, 3.0)),
+        _arm(
+            "remul-label-gradnorm", "the same, weights by GradNorm", FREE | {"anchor": "label", "weighting": "gradnorm"}
+        ),
+        _arm(
+            "remul-model-gradnorm", "the same, weights by GradNorm", FREE | {"anchor": "model", "weighting": "gradnorm"}
+        ),
     )
-}  # fmt: skip
+}

@@ -21,7 +21,7 @@ class Cell:
     layers: int = 2
     network: str = "egnn"
     clip: str = "norm"
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 50
     rate: float | None = None
     """A learning rate that no arm may change, kept constant: the cell that is left under-tuned on purpose."""

@@ -16,6 +16,8 @@ TUNING_SEEDS = (1000, 1001)
 """Never among the reported ones; the test set is not looked at here."""
 PRIMARY = "n1000"
 """Where all settings of an arm are searched; other cells search the learning rate again and keep the rest."""
+FREE = tuple(name for name, arm in ARMS.items() if arm.fixed.get("network") == "transformer")
+EXACT = tuple(name for name in ARMS if name not in FREE)
 CORE = ("standard", "decay", "longer", "relaxed", "early", "w-rate", "learned")
 
 
@@ -32,14 +34,17 @@ class Part:
 PRESETS: dict[str, tuple[Part, ...]] = {
     "smoke": (Part("smoke", ("standard", "early"), (0, 1), (1000,)),),
     "cpu": (
-        Part(PRIMARY, tuple(ARMS)),
+        Part(PRIMARY, EXACT),
         Part("n3000", CORE),
         Part("n300", CORE),
+        Part(PRIMARY, FREE, tuple(range(8))),
         Part("low-rate", ("standard", "relaxed", "early"), tuple(range(8))),
     ),
 }
 PRESETS["gpu"] = (
-    *PRESETS["cpu"][:3],
+    Part(PRIMARY, tuple(ARMS)),
+    Part("n3000", CORE),
+    Part("n300", CORE),
     Part("low-rate", CORE),
     Part("deep", CORE),
     Part("component", CORE),

@@ -1,3 +1,5 @@
 """The page."""
 
-def write_page(folder): return folder
+
+def write_page(folder):
+    return folder

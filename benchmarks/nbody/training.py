@@ -75,7 +75,7 @@ def train(setting: Setting, compiled: Compile | None = None, device: str = "cpu"
             schedule.step()
         if (step + 1) % max(1, steps // LOOKS) == 0 or step + 1 == steps:
             clock.pause()
-            look = {"step": step + 1, "loss": loss_value} | _look(model, relaxed, valid, options)
+            look = {"step": step + 1, "loss": loss_value} | _look(model, relaxed, valid, options, seed < CURVES)
             looks.append(look)
             if look["valid"] < best[0]:
                 best = look["valid"], copy.deepcopy(model.state_dict())
@@ -182,9 +182,7 @@ def _loss(
     return on_weights
 
 
-def _before_the_end(
-    relaxed: Relaxed, schedule: Any, options: dict[str, Any], valid: Windows
-) -> dict[str, Any] | None:
+def _before_the_end(relaxed: Relaxed, schedule: Any, options: dict[str, Any], valid: Windows) -> dict[str, Any] | None:
     """At the peak of θ, what relaxed, dropped and folded models would score; where W is folded at the end, do it."""
     at_peak = options["theta"] == "triangle" and schedule.count == schedule.total // 2
     at_end = schedule.count == schedule.total - 1 and options["theta"] == "constant"
@@ -205,18 +203,21 @@ def _before_the_end(
     return found
 
 
-def _look(model: nn.Module, relaxed: Relaxed | None, valid: Windows, options: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"lie": relative_derivative(model, valid[:16])}
-    if relaxed is None:
+def _look(
+    model: nn.Module, relaxed: Relaxed | None, valid: Windows, options: dict[str, Any], closely: bool
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"lie": relative_derivative(model, valid[:16])} if closely else {}
+    if relaxed is None or options["theta"] == "kept":
         return found | {"valid": evaluate(model, valid)}
+    with relaxed.at(theta=0.0):
+        found["valid"] = evaluate(model, valid)
+    if not closely:
+        return found
     found["relaxed"] = evaluate(model, valid)
     found["theta"] = {name: float(r.strength().detach()) for name, r in relaxed.relaxations.items()}
     found["norm"] = {name: float(r.weight.detach().norm()) for name, r in relaxed.relaxations.items()}
     found["operator"] = {name: float(operator(r.site)(r.weight.detach())) for name, r in relaxed.relaxations.items()}
-    if options["theta"] == "kept":
-        return found | {"valid": found["relaxed"]}
-    with relaxed.at(theta=0.0):
-        return found | {"valid": evaluate(model, valid)}
+    return found
 
 
 def relative_derivative(model: nn.Module, windows: Windows) -> float:

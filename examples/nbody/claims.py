@@ -9,6 +9,4 @@ from equiaudit.representations import Nodes
 MOTIONS = Symmetry(E(3), inputs=("points", "vector", "invariant"), outputs="points", batch=0)
 TURNS = Symmetry(O(3), inputs=("vector", "vector", "invariant"), outputs="vector", batch=0)
 """About the origin: what is left of ``MOTIONS`` for a network that centres its inputs."""
-ORDER = Symmetry(
-    Permutations(), inputs=(Nodes(dim=-2), Nodes(dim=-2), Nodes(dim=-1)), outputs=Nodes(dim=-2), batch=0
-)
+ORDER = Symmetry(Permutations(), inputs=(Nodes(dim=-2), Nodes(dim=-2), Nodes(dim=-1)), outputs=Nodes(dim=-2), batch=0)

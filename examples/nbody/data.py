@@ -127,7 +127,9 @@ def _simulate_with_bar(split: str, count: int, seed: int, clip: str) -> Windows:
 def _read(path: Path) -> Windows | None:
     try:
         with np.load(path) as file:
-            found = Windows(*(torch.from_numpy(file[name]) for name in ("positions", "velocities", "charges", "targets")))
+            found = Windows(
+                *(torch.from_numpy(file[name]) for name in ("positions", "velocities", "charges", "targets"))
+            )
             return found if str(file["checksum"]) == checksum(found) else None
     except (OSError, ValueError, KeyError, EOFError):
         return None

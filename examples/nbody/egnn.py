@@ -77,7 +77,7 @@ class Layer(nn.Module):
     def update(self, scalars: Tensor, vectors: Tensor) -> Tensor:
         """The gated part."""
         mixed = self.mix(vectors)
-        inner = nn.functional.silu(self.inner(torch.cat([scalars, mixed.square().sum(-2)], -1)))
+        inner = nn.functional.silu(self.inner(torch.cat([scalars, mixed.square().sum(-2).log1p()], -1)))
         s, gate = self.outer(inner).split([self.scalars, self.vectors], -1)
         return join(s, torch.sigmoid(gate).unsqueeze(-2) * mixed)
 
@@ -94,23 +94,29 @@ class EGNN(nn.Module):
         self.embed = EquivariantLinear(3, 2, scalars, vectors)
         self.layers = nn.ModuleList(Layer(scalars, vectors, attributes=4) for _ in range(layers))
         self.head = nn.Linear(vectors, 1, bias=False)
+        nn.init.zeros_(self.head.weight)  # free motion to begin with
         self.scalars = scalars
 
     def forward(self, positions: Tensor, velocities: Tensor, charges: Tensor) -> Tensor:
         """Positions [batch, n, 3]."""
-        centred = positions - positions.mean(-2, keepdim=True)
+        centred = shorten(positions - positions.mean(-2, keepdim=True))
         apart = positions.unsqueeze(-2) - positions.unsqueeze(-3)
         h = self.embed(
             join(
-                torch.stack([charges, velocities.square().sum(-1), centred.square().sum(-1).log1p()], -1),
+                torch.stack([charges, velocities.square().sum(-1).log1p(), centred.square().sum(-1)], -1),
                 torch.stack([centred, velocities], -1),
             )
         )
-        attributes = pair_attributes(apart, charges)
+        attributes, apart = pair_attributes(apart, charges), shorten(apart)
         for layer in self.layers:
             h = layer(h, apart, attributes)
         _, v = split(h, self.scalars)
         return positions + TIME * velocities + self.head(v).squeeze(-1)
+
+
+def shorten(vectors: Tensor) -> Tensor:
+    """Vectors [..., 3] in their own direction, no longer than 1: v / √(1 + |v|²). A few particles are far away."""
+    return vectors * (1 + vectors.square().sum(-1, keepdim=True)).rsqrt()
 
 
 def pair_attributes(apart: Tensor, charges: Tensor) -> Tensor:
