@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equiaudit.measure.precision import is_inexact
 from equiaudit.penalties.base import Forward, Penalty
-from equiaudit.penalties.passes import placed
+from equiaudit.penalties.passes import draw_elements
 from equiaudit.penalties.surroundings import Moment
 from equiaudit.representations.base import Representation
 from equiaudit.representations.structures import Path, StructureError, path_name
@@ -23,9 +23,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class AugmentationPenalty(Penalty):
     """The loss of a model on inputs that a drawn element transforms: ℓ(f(ρ(g)x), ρ(g)y), or ℓ(f(ρ(g)x), ρ(g)f(x)).
 
-    One element for each call, or for each sample under ``batch``. The label anchor is the published one; the model
-    anchor measures equivariance alone and is zero for an equivariant model whatever it predicts. No derivative of the
-    model is taken, so everything that trains works; it costs one more forward.
+    One element for each call, or for each sample under ``batch`` (64 different ones at most). The label anchor is the
+    published one; the model anchor measures equivariance alone and is zero for an equivariant model whatever it
+    predicts. No derivative of the model is taken, so everything that trains works; it costs one more forward.
 
     Args:
         symmetry: the claim, or several; any group.
@@ -70,8 +70,7 @@ class AugmentationPenalty(Penalty):
                 "anchor='model' needs none"
             )
         outputs = self.call(model, inputs) if self.keeping or self.needs_output else None
-        count = 1 if symmetry.batch is None else symmetry.sample_count(inputs)
-        g = placed(symmetry, [symmetry.acts.sample(self.rng) for _ in range(count)], inputs)
+        g = draw_elements(symmetry, inputs, self.rng)
         with start.again(model):
             moved = self.call(model, symmetry.act_on_inputs(g, inputs))
         wanted = symmetry.act_on_outputs(g, targets if self.anchor == "label" else outputs, inputs)

@@ -10,11 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from equiaudit.groups.base import Element
-from equiaudit.measure.lie import directions
 from equiaudit.measure.residual import checked_leaves, pull_back, residuals
 from equiaudit.penalties.base import Forward, Penalty
 from equiaudit.penalties.hidden import Recorder, chosen_layers
-from equiaudit.penalties.passes import Ladder, draw_directions, mean_square, placed
+from equiaudit.penalties.passes import Ladder, centred, draw_directions, draw_elements, mean_square, placed
 from equiaudit.penalties.surroundings import Moment
 from equiaudit.representations.structures import StructureError
 from equiaudit.symmetry import Symmetry
@@ -112,7 +111,7 @@ class LieDerivativePenalty(Penalty):
 
         for n, row in enumerate(rows):
             drawn = draw_directions(symmetry, inputs, self.rng) if row is None else row
-            coordinates = directions(symmetry, inputs, drawn)
+            coordinates = centred(symmetry, inputs, drawn)
             with start.again(model) if n else nullcontext():
                 found = self.ladder.push(model, run, symmetry, inputs, coordinates)
             outputs = outputs if n else found.outputs
@@ -156,7 +155,5 @@ class LieDerivativePenalty(Penalty):
             found.append((float(len(names)), (group.generator(name),)))
         elif names:
             found += [(1.0, (group.generator(name),)) for name in names]
-        for _ in range(count):
-            many = 1 if symmetry.batch is None else symmetry.sample_count(inputs)
-            found.append((1.0, tuple(group.sample(self.rng) for _ in range(many))))
-        return [(weight, placed(symmetry, g, inputs)) for weight, g in found]
+        drawn = [(1.0, draw_elements(symmetry, inputs, self.rng)) for _ in range(count)]
+        return [(weight, placed(symmetry, g, inputs)) for weight, g in found] + drawn

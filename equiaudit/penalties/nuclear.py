@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiaudit.measure.lie import directions
 from equiaudit.penalties.base import Forward, Penalty
-from equiaudit.penalties.passes import Ladder
+from equiaudit.penalties.passes import Ladder, centred
 from equiaudit.penalties.roots import trace_of_root
 from equiaudit.penalties.surroundings import Moment
 from equiaudit.representations.structures import StructureError
@@ -72,7 +71,7 @@ class NuclearNormPenalty(Penalty):
         start = start or Moment(model)
         outputs, columns = None, []
         for n, row in enumerate(np.eye(group.dim)):
-            c = directions(symmetry, inputs, row)
+            c = centred(symmetry, inputs, row)
             if n == 0:
                 found = self.ladder.push(model, lambda x: self.call(model, x), symmetry, inputs, c)
                 outputs = found.outputs

@@ -11,18 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiaudit.groups.base import Element, Matrix
+from equiaudit.groups.base import Element, Exp, Group, Matrix, NotInGroupError
 from equiaudit.measure.derivatives import DerivativeRefusedError, directional_derivative
 from equiaudit.measure.direction import check_direction
+from equiaudit.measure.lie import directions
 from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.rungs import ready_to_differentiate
 from equiaudit.measure.state import modules_of, random_states, seed_everything
+from equiaudit.penalties.splitting import SplitTangents
 from equiaudit.penalties.surroundings import Moment
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.structures import Path, StructureError, map_leaves
 from equiaudit.symmetry import Symmetry
 
 Call = Callable[[Any], Any]
+DISTINCT = 64
+"""How many elements are drawn for one call at most; more samples share them at random."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Ladder:
         held: dict[str, Any] = {}
 
         def run(flat: Sequence[Tensor], checked: bool) -> list[Tensor]:
-            held["out"] = out = call(map_leaves(lambda p, v: flat[place[p]] if p in place else v, inputs))
+            with SplitTangents():
+                held["out"] = out = call(map_leaves(lambda p, v: flat[place[p]] if p in place else v, inputs))
             held["paths"] = [p for p, _ in (_checked(symmetry, out) if checked else _tensors(out))]
             return [v for _, v in (_checked(symmetry, out) if checked else _tensors(out))]
 
@@ -143,6 +148,14 @@ def _checked(symmetry: Symmetry, out: Any) -> list[tuple[Path, Tensor]]:
     ]
 
 
+def draw_elements(symmetry: Symmetry, inputs: Any, rng: np.random.Generator) -> tuple[Element, ...]:
+    """One element, or one for each sample, placed; of many samples some share one of ``DISTINCT`` draws."""
+    count = 1 if symmetry.batch is None else symmetry.sample_count(inputs)
+    drawn = [symmetry.acts.sample(rng) for _ in range(min(count, DISTINCT))]
+    several = drawn if count <= DISTINCT else [drawn[n] for n in rng.integers(len(drawn), size=count)]
+    return placed(symmetry, several, inputs)
+
+
 def placed(symmetry: Symmetry, elements: Sequence[Element], inputs: Any) -> tuple[Element, ...]:
     """The elements about the centroid of each sample, translations in units of its RMS radius, as an audit has them."""
     frame = symmetry.frame(inputs)
@@ -150,7 +163,36 @@ def placed(symmetry: Symmetry, elements: Sequence[Element], inputs: Any) -> tupl
         return tuple(elements)
     group, count = symmetry.acts, len(frame.origin)
     several = [elements[n % len(elements)] for n in range(count)]
-    return tuple(group.recentre(g, o, float(r)) for g, o, r in zip(several, frame.origin, frame.radius, strict=True))
+    if type(group).recentre is not Group.recentre or type(several[0]) is not Element:
+        pairs = zip(several, frame.origin, frame.radius, strict=True)
+        return tuple(group.recentre(g, o, float(r)) for g, o, r in pairs)
+    # all at once: a group of a training batch can't wait for one solution of equations per sample
+    matrices = np.stack([g.matrix for g in several])
+    turned = np.einsum("sij,sj->si", matrices[:, :-1, :-1], frame.origin)
+    wanted = frame.radius[:, None] * matrices[:, :-1, -1] + frame.origin - turned
+    shifts = np.broadcast_to(np.eye(group.size), matrices.shape).copy()
+    shifts[:, :-1, -1] = wanted - matrices[:, :-1, -1]
+    inverse = np.linalg.pinv(group.algebra.reshape(group.dim, -1))
+    coordinates = (shifts - np.eye(group.size)).reshape(count, -1) @ inverse
+    if np.abs(
+        (coordinates @ group.algebra.reshape(group.dim, -1)).reshape(shifts.shape) + np.eye(group.size) - shifts
+    ).max(initial=0.0) > 1e-9 * np.abs(shifts).max(initial=1.0):
+        raise NotInGroupError(
+            f"{group!r} turns about the origin alone: it lacks the translations to turn about a centroid"
+        )
+    found = []
+    for g, c, shift, w in zip(several, coordinates, shifts, wanted, strict=True):
+        amount = tuple(shift[:-1, -1].tolist())
+        one = Element(
+            group,
+            (Exp(tuple(c.tolist()), shift, ("translation", amount)), *g.factors),
+            f"{group!r}.translation{amount} @ {g!r}",
+        )
+        known = g.matrix.copy()
+        known[:-1, -1] = w
+        one.__dict__["matrix"] = known
+        found.append(one)
+    return tuple(found)
 
 
 def mean_square(x: Tensor) -> Tensor:
@@ -164,3 +206,19 @@ def draw_directions(symmetry: Symmetry, inputs: Any, rng: np.random.Generator) -
     """Standard normal algebra coordinates: [k], or [samples, k] where every sample has its own."""
     k = symmetry.acts.dim
     return rng.standard_normal(k if symmetry.batch is None else (symmetry.sample_count(inputs), k))
+
+
+def centred(symmetry: Symmetry, inputs: Any, coordinates: Matrix) -> Matrix:
+    """As ``measure.lie.directions``: about the centroid of each sample; all samples at once where the group allows."""
+    group = symmetry.acts
+    if not group.affine or type(group).recentre_direction is not Group.recentre_direction:
+        return directions(symmetry, inputs, coordinates)
+    frame = symmetry.frame(inputs)
+    if frame is None:
+        return coordinates
+    a = np.tensordot(np.atleast_2d(coordinates), group.algebra, 1)  # [samples or 1, n, n]
+    a = np.broadcast_to(a, (len(frame.origin), *a.shape[1:])).copy()
+    turned = np.einsum("sij,sj->si", a[:, :-1, :-1], frame.origin)
+    a[:, :-1, -1] = frame.radius[:, None] * a[:, :-1, -1] - turned
+    found = a.reshape(len(a), -1) @ np.linalg.pinv(group.algebra.reshape(group.dim, -1))
+    return found[0] if np.ndim(coordinates) == 1 and len(found) == 1 else found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from equiaudit import Symmetry
-from equiaudit.groups import SL, SO, Cyclic, E, Permutations
+from equiaudit.groups import SE, SL, SO, Cyclic, E, Permutations
 from equiaudit.penalties import AugmentationPenalty
-from equiaudit.penalties.passes import placed
+from equiaudit.penalties.passes import draw_elements, placed
 from equiaudit.representations.structures import StructureError
 
 VECTORS = Symmetry(SO(3), "vector", "vector", batch=0)
@@ -96,6 +97,22 @@ def test_elements_are_about_the_centroid() -> None:
     g = placed(claim, [E(3).sample(n) for n in range(4)], x)
     moved = claim.act_on_inputs(g, x)
     assert float((moved.mean(1) - x.mean(1)).norm(dim=-1).max()) < 20.0
+
+
+@pytest.mark.parametrize("group", [E(3), SE(3), E(2)])
+def test_placing_many_at_once_is_the_group_s_own_recentring(group: Any) -> None:
+    claim = Symmetry(group, "points", "points", batch=0)
+    x = draw(70, 5, group.space_dim) + 10.0
+    frame = claim.frame(x)
+    drawn = [group.sample(n) for n in range(70)]
+    for g, h, o, r in zip(placed(claim, drawn, x), drawn, frame.origin, frame.radius, strict=True):
+        reference = group.recentre(h, o, float(r))
+        assert np.allclose(g.matrix, reference.matrix, atol=1e-12)
+        assert np.allclose(group.product(g.factors), reference.matrix, atol=1e-12)
+        assert np.allclose(g.inverse().matrix @ g.matrix, np.eye(group.size), atol=1e-12)
+    many = draw_elements(claim, x, np.random.default_rng(0))
+    assert len(many) == 70
+    assert 30 < len({g.linear.tobytes() for g in many}) <= 64
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from equiaudit import Symmetry, lie_derivative
-from equiaudit.groups import SO, Cyclic, E, Lorentz, O, Permutations
+from equiaudit.groups import SO, Cyclic, DirectProduct, E, Lorentz, O, Permutations
 from equiaudit.measure.derivatives import DerivativeRefusedError
+from equiaudit.measure.lie import directions
 from equiaudit.penalties import LieDerivativePenalty
+from equiaudit.penalties.passes import centred, draw_directions
+from equiaudit.penalties.splitting import SplitTangents
+from equiaudit.representations import OnMember, Points
 from equiaudit.representations.structures import StructureError
 
 VECTORS = Symmetry(SO(3), "vector", "vector", batch=0)
@@ -302,6 +307,41 @@ def test_translations_are_about_the_centroid_in_units_of_the_radius() -> None:
     near = float(penalty(squeeze, draw(3, 5, 3)))
     far = float(penalty(squeeze, draw(3, 5, 3) + 1000.0))
     assert far == pytest.approx(near, rel=1e-9)
+
+
+@pytest.mark.parametrize("batch", [None, 0])
+@pytest.mark.parametrize("group", [E(3), E(2), SO(3), E(3) * Cyclic(4)])
+def test_directions_are_those_of_an_audit(group: Any, batch: int | None) -> None:
+    rep: Any = "points" if not isinstance(group, DirectProduct) else OnMember(0, Points())
+    x = draw(5, 4, 2 if group == E(2) else 3) + 10.0
+    claim = Symmetry(group, rep, "invariant", batch=batch)
+    for c in (np.ones(group.dim), draw_directions(claim, x, np.random.default_rng(0))):
+        assert np.allclose(centred(claim, x, c), directions(claim, x, c), atol=1e-12)
+
+
+def test_linear_maps_are_split_without_changing_a_number() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.SiLU(), nn.Flatten(), nn.Linear(27, 4)).double()
+    matrix = draw(4, 4)
+    x, v = draw(2, 2, 7, 7), draw(2, 2, 7, 7, seed=1)
+
+    def call(a: Tensor, split: bool) -> tuple[Tensor, Tensor]:
+        def run(z: Tensor) -> Tensor:
+            with SplitTangents() if split else nullcontext():
+                y = model(z)
+                return (
+                    y @ matrix
+                    + matrix[0] @ y.mT.sum(1, keepdim=True).mT.mT
+                    + torch.bmm(y[:, None], y[:, :, None])[:, 0]
+                )
+
+        return torch.func.jvp(run, (a,), (v,))
+
+    for plain, split in zip(call(x, False), call(x, True), strict=True):
+        assert torch.allclose(plain, split, atol=1e-14)
+        one, two = (
+            torch.autograd.grad(y.square().sum(), list(model.parameters()), retain_graph=True) for y in (plain, split)
+        )
+        assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(one, two, strict=True))
 
 
 def test_graphs_with_an_assignment_vector() -> None:
