@@ -130,7 +130,10 @@ def _legend(axes: Any, chart: Chart, figure: Any) -> None:
         (axes.plot([], [], color=ink, linestyle=STYLES[n % len(STYLES)], linewidth=1.4)[0], name)
         for n, (name, _) in enumerate(chart.curves[:4])
     ]
-    for improper, marker, name in ((False, "o", "other element"), (True, "^", "with a reflection")):
+    for improper, marker, name in (
+        (False, "o", "other element" if chart.curves else "one element"),
+        (True, "^", "with a reflection"),
+    ):
         if any(t.improper is improper for t in chart.loose):
             hollow = axes.plot([], [], marker, color=ink, markerfacecolor="none", markersize=5.2, linestyle="none")[0]
             entries.append((hollow, name))

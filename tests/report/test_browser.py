@@ -336,7 +336,7 @@ def test_it_prints_what_matters_and_leaves_out_what_is_for_a_screen(visit, recor
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     hidden = "return [...document.querySelectorAll(arguments[0])].every((e) => !e.offsetHeight)"
     assert browser.execute_script(hidden, ".tools, .copy, .skip:not(:focus)")
-    closed = "return document.querySelectorAll('article.broken details:not([open])').length"
+    closed = "return document.querySelectorAll('article.broken > details:not([open])').length"
     assert browser.execute_script(closed) == 0
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script(closed) > 0

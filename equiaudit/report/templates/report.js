@@ -46,7 +46,7 @@
   let opened = [];
   addEventListener("beforeprint", () => {  // paper can't be clicked; what is exact stays short
     for (const rest of document.querySelectorAll("article:not([hidden]) > script.rest")) fill(rest.parentNode);
-    opened = [...document.querySelectorAll("article:not([hidden]) details:not([open]):not(.more)")];
+    opened = [...document.querySelectorAll("article:not([hidden]) > details:not([open], .more)")];
     for (const details of opened) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
