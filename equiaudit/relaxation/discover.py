@@ -23,8 +23,8 @@ from equiaudit.symmetry import Symmetry
 
 Adapter = Callable[[nn.Module], LinearSite | None]
 LIBRARIES = {"e3nn": "equiaudit.interop.e3nn_relax", "escnn": "equiaudit.interop.escnn_relax"}
-SEALED = "e3nn.nn."
-"""Blocks of this package (gates, activations) use tensor products for products that nobody would relax."""
+SEALED = "e3nn.nn._"
+"""Blocks in these files (gates, activations) use tensor products for products that nobody would relax."""
 MAX_ENTRIES = 4_000_000
 """W may have as many entries, unless ``relax(..., max_entries=…)`` says otherwise."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equiaudit.penalties.operator import OperatorPenalty
 from equiaudit.relaxation.check import check_site
 from equiaudit.relaxation.discover import MAX_ENTRIES, Adapter, choose, relaxable
 from equiaudit.relaxation.module import NAME, Init, Relaxation, attach, detach, initialise, relaxations
@@ -133,6 +134,7 @@ class Relaxed:
         self.module: nn.Module = unwrapped(module)
         self.symmetry = symmetry
         self.relaxations = relaxations(self.module)
+        self._operators: dict[str, OperatorPenalty] = {}
         if not self.relaxations:
             raise RelaxationError(f"nothing in this {type(self.module).__name__} is relaxed; call relax(model) first")
 
@@ -208,8 +210,21 @@ class Relaxed:
         """
         if kind not in PENALTIES:
             raise ValueError(f"kind must be one of {', '.join(map(repr, PENALTIES))}, got {kind!r}")
-        of = operator_penalty if kind == "operator" else magnitude_penalty
-        return {name: of(name, self.layer(name), found) for name, found in self.relaxations.items()}
+        if kind == "magnitude":
+            return {name: magnitude_penalty(found) for name, found in self.relaxations.items()}
+        return {name: self._operator(name, found) for name, found in self.relaxations.items()}
+
+    def _operator(self, name: str, found: Relaxation) -> Tensor:
+        site = found.site
+        if site.equivariant is not None:
+            return kernel_penalty(name, self.layer(name), found)
+        if name not in self._operators:  # its closed form is found once
+            claim = Symmetry(site.group, site.rep_in, site.rep_out)
+            self._operators[name] = OperatorPenalty(claim, reduction="mean")
+        return self._operators[name](found.weight.reshape(site.dim_out, site.dim_in))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_operators": {}}
 
     def penalty(self, kind: str = "operator") -> Tensor:
         """The sum of ``penalties(kind)``."""
@@ -260,24 +275,18 @@ def strip(state: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if NAME not in key.split(".")[:-1]}
 
 
-def operator_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:
-    """The squared commutator of W, per entry; of a kernel, the squared distance to its equivariant part."""
-    site, weight = found.site, found.weight
-    if site.equivariant is None:
-        from equiaudit import intertwiners
-
-        return (
-            intertwiners.defect(weight.reshape(site.dim_out, -1), site.rep_in, site.rep_out, site.group) / site.entries
-        )
-    part = site.equivariant_part(layer, weight)
+def kernel_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:
+    """The squared distance of a kernel to its equivariant part, per entry."""
+    part = found.site.equivariant_part(layer, found.weight)
     if part is None:
         raise RelaxationError(
-            f"{name}: the equivariant part of its kernel is not known for {site.group!r}; use relaxed.penalty('magnitude')"
+            f"{name}: the equivariant part of its kernel is not known for {found.site.group!r}; use "
+            "relaxed.penalty('magnitude')"
         )
-    return (weight - part).abs().square().mean()
+    return (found.weight - part).abs().square().mean()
 
 
-def magnitude_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:
+def magnitude_penalty(found: Relaxation) -> Tensor:
     """The mean square of the entries of W."""
     return found.weight.abs().square().mean()
 

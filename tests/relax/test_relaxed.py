@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from equiaudit import Symmetry, project, relax, relaxable, schedules
-from equiaudit.groups import SE, O
+from equiaudit.groups import SE, Cyclic, O
 from equiaudit.relaxation import LinearSite, RelaxationError, Relaxed, strip
 from equiaudit.relaxation.vector_neurons import VNBatchNorm, VNInvariant, VNLeakyReLU, VNLinear
-from equiaudit.representations import Scalar, Vector
+from equiaudit.representations import Image, Regular, Scalar, Vector
 
 RIGID = Symmetry(O(3), "vector", "invariant")
 
@@ -428,6 +428,22 @@ def test_on_a_gpu() -> None:
     relaxed = relax(network().cuda(), RIGID, init="default")
     relaxed.theta = 0.5
     assert relaxed(points().cuda()).is_cuda
+
+
+def test_a_kernel_without_a_known_equivariant_part() -> None:
+    # turns by 45° move pixels between pixels: W can be relaxed and dropped, not folded
+    model = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1))
+    claim = Symmetry(Cyclic(8), Image(), Image(), hidden={"0": (2 * Scalar(), Regular(Cyclic(8)))})
+    relaxed = relax(model, claim, init="default")
+    relaxed.theta = 0.5
+    with pytest.raises(RelaxationError, match=r"0: the equivariant part of its kernel is not known for Cyclic\(8\)"):
+        relaxed.penalty()
+    assert relaxed.penalty("magnitude") > 0
+    with relaxed.observe() as seen:
+        relaxed(torch.randn(1, 2, 9, 9))
+    assert seen.penalties("lie")["0"] == 0
+    row = project(relaxed, "fold")[1].layers[0]
+    assert (row.outcome, row.share) == ("not foldable", None)
 
 
 def test_it_is_logged_as_numbers() -> None:
