@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equiaudit.strategies.clouds import graph, image, molecule, point_cloud, row_tensor
     from equiaudit.strategies.confirm import confirm_equivariant
-    from equiaudit.strategies.elements import elements
     from equiaudit.strategies.hunting import hunt
-    from equiaudit.strategies.inputs import graphs, images, inputs, molecules, point_clouds, tensors
+    from equiaudit.strategies.shapes import graphs, images, inputs, molecules, point_clouds, tensors
+    from equiaudit.strategies.structure import elements
     from equiaudit.strategies.variation import vary
 
 _HOME = {
     "confirm_equivariant": "confirm",
-    "elements": "elements",
+    "elements": "structure",
     "graph": "clouds",
-    "graphs": "inputs",
+    "graphs": "shapes",
     "hunt": "hunting",
-    "images": "inputs",
-    "inputs": "inputs",
+    "images": "shapes",
+    "inputs": "shapes",
     "molecule": "clouds",
-    "molecules": "inputs",
+    "molecules": "shapes",
     "point_cloud": "clouds",
-    "point_clouds": "inputs",
+    "point_clouds": "shapes",
     "row_tensor": "clouds",
-    "tensors": "inputs",
+    "tensors": "shapes",
     "image": "clouds",
     "vary": "variation",
 }
@@ -59,7 +59,7 @@ def __getattr__(name: str) -> Any:
     if find_spec("hypothesis") is None:
         raise ModuleNotFoundError(f"equiaudit.strategies.{name} needs hypothesis: pip install hypothesis")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # a module of the same name must not shadow it
+    globals()[name] = value
     return value
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from equiaudit.ambient import announce, surrounded, unheard
@@ -54,8 +55,8 @@ def confirm_equivariant(
     """Let hypothesis try to refute f(ρ_in(g) x) = ρ_out(g) f(x), and shrink what it finds to the simplest g and x.
 
     First an ordinary ``audit``; unless that is INVALID or VACUOUS, hypothesis then draws elements (named turns, whole degrees,
-    Haar) and variations of the input (fewer nodes, special poses, other values) and climbs towards larger errors. Residual,
-    floor and tolerance are those of the audit.
+    Haar) and variations of the input (fewer nodes, special poses, other values) and climbs towards larger errors; half of
+    the examples are independent draws on the input as given. Residual, floor and tolerance are those of the audit.
 
     Args:
         model, inputs, symmetry: as for ``audit``.
@@ -139,7 +140,8 @@ class _Hunt:
         self, run: Run, symmetry: Symmetry, number: int, max_examples: int, vary: bool, degenerate: bool
     ) -> None:
         self.symmetry, self.number, self.seed, self.limit = symmetry, number, run.seed, max_examples
-        self.trier = Trier(run, symmetry, degenerate, max_examples)
+        self.trier = Trier(run, symmetry, degenerate, -(-max_examples // 2))  # the other half are plain draws
+        self.samples = symmetry.sample_count(run.inputs)
         symmetries = run_symmetries(run)
         self.strategy = examples(symmetries, symmetry, run.inputs, vary)
         self.rows = droppable(symmetries, symmetry, run.inputs) if vary else 1
@@ -155,7 +157,7 @@ class _Hunt:
 
         ``known`` is what the audit found on the caller's input: where the search finds nothing, that is made simpler.
         """
-        found = search(self.strategy, self._fails, 10 * self.limit, self.seed)
+        found = search(self.strategy, self._fails, 10 * self.limit, self.seed) or self._sweep()
         self.drawn = self.drawn or len(self.trier.seen)
         self.trier.budget += TIDY
         if found is None and known is not None:
@@ -166,6 +168,21 @@ class _Hunt:
         self.minimal = tidied(found, self.trier, self.kind, self.rows, self.poses)
         if self.minimal.kind not in (RAISES, NOT_FINITE):
             self.at, self.finding = self.trier.finding(self.minimal.example)
+
+    def _sweep(self) -> Example | None:
+        # Structure finds what has a name; what hides in a small cone of poses is found by independent draws.
+        rng = np.random.default_rng(self.seed)
+        self.trier.budget = max(self.limit, 2)
+        while not self.trier.spent:
+            before = len(self.trier.seen)
+            elements = tuple(self.symmetry.acts.sample(rng) for _ in range(self.samples))
+            example = Example(elements, Variation())
+            self.kind = self.trier.judge(example).kind
+            if self.kind:
+                return example
+            if len(self.trier.seen) == before:  # a small finite group comes to an end
+                break
+        return None
 
     def _fails(self, example: Example) -> bool:
         if self.trier.spent:

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from equiaudit.groups import Element, Group, Permutations
-from equiaudit.strategies.elements import elements
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
+from equiaudit.strategies.structure import elements
 from equiaudit.strategies.trying import Example
 from equiaudit.strategies.variation import AS_GIVEN, Variation, can_pose, count_rows
 from equiaudit.symmetry import Symmetry
@@ -18,22 +18,27 @@ from equiaudit.symmetry import Symmetry
 SCALES = (1.0,) * 16 + (2.0, 0.5, 10.0, 0.1)
 JITTERS = (0.0,) * 12 + (0.05, 0.2, 0.5)
 
+FEW = (1, 2, 3, 4, 5, 6, 8, 12, 20, 40)
+"""How many rows stay where some are left out."""
+
 
 def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
     """Variations of an input with so many rows; they shrink to one row in the simplest pose.
 
-    Most leave most things as given. Rows that stay are neighbours in the list, cyclically.
+    Half keep all rows, most leave other things as given. Rows that stay are neighbours in the list, cyclically.
     """
     named = (*SPECIAL, *SINGULAR) if poses else ()
+    sizes = [k for k in FEW if k < rows]
 
     def one(drawn: tuple[int, int, int, int, int, int]) -> Variation:
         count, start, pose, scale, jitter, seed = drawn
-        keep = tuple(sorted((start + k) % rows for k in range(count + 1))) if count + 1 < rows else None
+        few = sizes[count] if count < len(sizes) else rows
+        keep = tuple(sorted((start + k) % rows for k in range(few))) if few < rows else None
         size = JITTERS[jitter]
         return Variation(keep, named[pose] if pose < len(named) else AS_GIVEN, SCALES[scale], size, seed if size else 0)
 
     return st.tuples(
-        st.integers(0, 6 * (rows - 1)),
+        st.integers(0, 2 * len(sizes)),
         st.integers(0, rows - 1),
         st.integers(0, 7 * len(named)),
         st.integers(0, len(SCALES) - 1),

@@ -47,6 +47,7 @@ class Source:
         grid: bounds of integers.
         built: the element that such integers stand for; near integers give near elements, so that a target can climb.
         drawn: the element for a seed and the numbers of a name.
+        shortcuts: up to four names that shrinking tries besides the first.
     """
 
     sizes: tuple[int, ...]
@@ -54,11 +55,15 @@ class Source:
     grid: tuple[tuple[int, int], ...] = ()
     built: Made | None = None
     drawn: Callable[[int, Numbers], Element] | None = None
+    shortcuts: tuple[tuple[int, ...], ...] = ()
 
     def strategy(self) -> st.SearchStrategy[Element | None]:
         """Elements of this part; None, the simplest, for leaving it out."""
-        levels = ["none"] + ["named"] * 2
-        levels += ["built"] * 4 * (self.built is not None) + ["drawn"] * 4 * (self.drawn is not None)
+        # From level 6 hypothesis tries 0 to 5: what is drawn shrinks to one of these names, or to a smaller seed.
+        levels: list[Any] = ["none", "named"]
+        if self.drawn or self.built:
+            levels += [*self.shortcuts, *["named"] * (4 - len(self.shortcuts))]
+            levels += ["drawn"] * 6 * (self.drawn is not None) + ["built"] * 6 * (self.built is not None) + ["named"]
         return st.tuples(
             st.integers(0, len(levels) - 1),
             st.tuples(*(st.integers(0, size - 1) for size in self.sizes)),
@@ -66,7 +71,9 @@ class Source:
             st.integers(0, SEEDS if self.drawn else 0),
         ).map(lambda found: self._pick(levels[found[0]], *found[1:]))
 
-    def _pick(self, level: str, name: Numbers, grid: Numbers, seed: int) -> Element | None:
+    def _pick(self, level: Any, name: Numbers, grid: Numbers, seed: int) -> Element | None:
+        if isinstance(level, tuple):
+            return self.named(level)
         if level == "named":
             return self.named(name)
         if level == "built" and self.built is not None:
@@ -88,6 +95,7 @@ def turns(group: Any) -> list[Source]:
                 ((0, TICKS - 1),),
                 lambda k: group.turn(Fraction(k[0], TICKS)) if k[0] else None,
                 drawn,
+                ((1,), (2,), (3,), (4,)),
             )
         ]
     if n == 3:
@@ -98,6 +106,7 @@ def turns(group: Any) -> list[Source]:
                 ((-9, 9), (-9, 9), (-9, 9), (0, TICKS - 1)),
                 lambda k: turned(group, k),
                 drawn,
+                ((1, 0), (0, 1), (1, 1), (2, 3)),  # half about z, quarter and half about x, third about the diagonal
             )
         ]
     every = planes(n)
@@ -108,7 +117,14 @@ def turns(group: Any) -> list[Source]:
 
     one = ((0, len(every) - 1), (0, TICKS - 1))
     return [
-        Source((len(FRACTIONS), len(every)), lambda k: group.turn(every[k[1]], FRACTIONS[k[0]]), one + one, two, drawn)
+        Source(
+            (len(FRACTIONS), len(every)),
+            lambda k: group.turn(every[k[1]], FRACTIONS[k[0]]),
+            one + one,
+            two,
+            drawn,
+            ((1, 0), (2, 0), (0, 1), (1, 1)),
+        )
     ]
 
 
@@ -152,7 +168,8 @@ def shifts(group: Group, unit: float) -> list[Source]:
         rng = np.random.default_rng(seed)
         return group.translation(*(unit * SHIFTS[k[0]] * float(v) for v in rng.standard_normal(d)))
 
-    return [Source((len(SHIFTS), d), along, ((-40, 40),) * d, quarters, drawn)]
+    shortcuts = ((3, 0), (0, d - 1), (1, 0), (4, 0))  # far along x, a unit along the last axis, back, a little
+    return [Source((len(SHIFTS), d), along, ((-40, 40),) * d, quarters, drawn, shortcuts)]
 
 
 def boosts(group: PseudoOrthogonal) -> list[Source]:

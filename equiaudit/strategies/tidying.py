@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from equiaudit.groups import Element
 from equiaudit.groups.products import DirectProduct, ProductElement
-from equiaudit.strategies.elements import named_elements
 from equiaudit.strategies.poses import SPECIAL
+from equiaudit.strategies.structure import named_elements
 from equiaudit.strategies.trying import Example, Seen, Trier
 from equiaudit.strategies.variation import AS_GIVEN, Variation
 
