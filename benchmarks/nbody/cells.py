@@ -23,6 +23,8 @@ class Cell:
     clip: str = "norm"
     steps: int = 3000
     batch: int = 50
+    rates: tuple[float, ...] = ()
+    """Where the learning rate is searched, if not where the arms say."""
     rate: float | None = None
     """A learning rate that no arm may change, kept constant: the cell that is left under-tuned on purpose."""
 
@@ -48,6 +50,7 @@ NETWORKS = {
     "segnn": Network(build_segnn, "layers.*.self_connection"),
     "transformer": Network(lambda layers: Transformer()),
 }
+SEGNN_RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
 CELLS = {
     cell.name: cell
     for cell in (
@@ -57,8 +60,16 @@ CELLS = {
         Cell("deep", "1000 samples, 4 layers", 1000, layers=4),
         Cell("low-rate", "3000 samples at the papers' constant learning rate of 5e-4", 3000, rate=5e-4),
         Cell("component", "1000 samples, labels as published (component clip)", 1000, clip="component"),
-        Cell("segnn", "1000 samples, SEGNN on e3nn, 4 layers", 1000, layers=4, network="segnn", steps=2000),
-        Cell("n9000", "9000 samples, 4 layers, SEGNN", 9000, layers=4, network="segnn", steps=20000),
+        Cell(
+            "segnn",
+            "1000 samples, SEGNN on e3nn, 4 layers",
+            1000,
+            layers=4,
+            network="segnn",
+            steps=2000,
+            rates=SEGNN_RATES,
+        ),
+        Cell("n9000", "9000 samples, 4 layers, SEGNN", 9000, layers=4, network="segnn", steps=20000, rates=SEGNN_RATES),
         Cell("smoke", "64 samples, 30 steps: does it run", 64, steps=30, batch=16),
     )
 }

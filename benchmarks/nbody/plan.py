@@ -41,6 +41,12 @@ PRESETS: dict[str, tuple[Part, ...]] = {
         Part("low-rate", ("standard", "relaxed", "early"), tuple(range(8))),
     ),
 }
+PRESETS["night"] = (
+    *PRESETS["cpu"],
+    Part("deep", ("standard", "decay", "relaxed", "early")),
+    Part("component", ("standard", "relaxed", "early")),
+    Part("segnn", ("standard", "decay", "early")),
+)
 PRESETS["gpu"] = (
     Part(PRIMARY, tuple(ARMS)),
     Part("n3000", CORE),
@@ -73,10 +79,10 @@ def choose(part: Part, arm: str, known: Known) -> Chosen:
     inherited: Chosen = {}
     if part.cell not in (PRIMARY, "smoke"):
         inherited = choose(replace(part, cell=PRIMARY, tuning=TUNING_SEEDS), arm, known)
-        grid = {name: values for name, values in grid.items() if name == "rate"}
+        grid = {"rate": cell.rates or grid["rate"]}
     if cell.rate is not None:
         return inherited
-    found = {**{name: _start(arm, name) for name in grid}, **inherited}
+    found = {**{name: _start(arm, name) for name in grid}, **inherited}  # where the search begins
     for name, values in grid.items():
         tried = {v: [make_setting(cell, ARMS[arm], s, **(found | {name: v})) for s in part.tuning] for v in values}
         missing = [s for settings in tried.values() for s in settings if key_of(s) not in known]

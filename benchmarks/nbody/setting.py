@@ -22,7 +22,7 @@ def make_setting(cell: Cell, arm: Arm, seed: int, **chosen: Any) -> Setting:
         options["rate"] = cell.rate
     network = options.pop("network") or cell.network
     task = asdict(replace(cell, network=network))
-    del task["name"], task["says"]
+    del task["name"], task["says"], task["rates"]
     task["constant_rate"] = task.pop("rate") is not None
     return {"version": VERSION, "cell": cell.name, "arm": arm.name, "seed": seed, "task": task, "options": options}
 
