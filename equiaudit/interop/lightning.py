@@ -22,7 +22,7 @@ Base = _callback()
 """Lightning's ``Callback``; ``object`` where Lightning is not installed, so that this file can be read without it."""
 
 
-class RelaxationCallback(Base):  # type: ignore[misc]
+class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
     """Step a schedule as training goes on, log θ and ‖W‖ of each layer, and check at the end that θ is 0 everywhere.
 
     Relax the model before the trainer makes the optimizers (in ``__init__``); penalties belong into ``training_step``:

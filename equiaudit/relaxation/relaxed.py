@@ -333,7 +333,7 @@ def _one(symmetry: Symmetry | Sequence[Symmetry] | None) -> Symmetry | None:
         return symmetry
     several = list(symmetry)
     turning = [s for s in several if s.group is not None and not getattr(s.group, "acts_on_indices", False)]
-    return next((s for s in several if s.hidden), (turning or several or [None])[0])
+    return next((s for s in [*(s for s in several if s.hidden), *turning, *several]), None)
 
 
 def _known(layer: nn.Module) -> bool:

@@ -229,6 +229,7 @@ def test_autocast() -> None:
         with relaxed.observe() as seen:
             out = relaxed(x)
             penalty = seen.penalty() + relaxed.penalty()
+        assert relaxed.module[0](x).dtype is VNLinear(4, 8)(x).dtype is torch.bfloat16
     assert out.dtype is plain is torch.bfloat16
     (out.float().sum() + penalty).backward()
     assert all(torch.isfinite(g).all() for g in gradients(relaxed))
