@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from equiaudit.groups.base import Matrix
 from equiaudit.intertwiners.atoms import Kind
 from equiaudit.representations.base import RepresentationError
 
 LIMIT = 4096
-"""The most entries of a map between two indecomposed representations whose null space is computed."""
+"""The most entries of a map between two indecomposed representations whose null space is computed by eigenvalues."""
+ORBITS = 2**20
+"""The most entries of a map between two permutation representations, whose null space is spanned by orbits of pairs."""
+SMALL = 1024
+"""The most entries of a map between permutation representations for which the closed form is worth its matrix."""
 ROUNDING = 1e-9
 """Eigenvalues of the form below this share of the largest count as zero; its smallest others are far above."""
 
@@ -24,7 +30,7 @@ class Pair:
         basis: orthonormal, [n, d_out, d_in].
         identity: whether the basis is the identity over √d alone (Schur's lemma for one irrep).
         factor: R [r, d_out d_in] with ‖R w‖² = Σ_k ‖G_k W − W G_k‖²; None where that is ``constant`` ‖W‖².
-        constant: see ``factor``.
+        constant: see ``factor``; NaN where the form is left to the generators themselves.
     """
 
     basis: Matrix
@@ -48,6 +54,8 @@ def pair(out: Kind, into: Kind) -> Pair:
 
 def _make(out: Kind, into: Kind) -> Pair:
     d, e = out.size, into.size
+    if d * e > SMALL and d * e <= ORBITS and permutes(out) and permutes(into):
+        return Pair(orbits(out, into), False, None, float("nan"))
     if d * e > LIMIT:
         if out.label is None or into.label is None:
             raise RepresentationError(
@@ -78,6 +86,30 @@ def _schur(out: Kind, into: Kind, same: bool = False) -> tuple[Matrix, bool]:
     if same or (out.label is not None and out.label == into.label):
         return np.eye(d)[None] / np.sqrt(d), True
     return np.zeros((0, d, into.size)), False
+
+
+def permutes(kind: Kind) -> bool:
+    """Whether every generator is a permutation matrix, or zero in the algebra (nothing moves continuously)."""
+    g = kind.generators
+    moving = g[np.abs(g).max((1, 2)) > 0] if len(g) else g
+    return bool(np.isin(moving, (0.0, 1.0)).all() and (moving.sum(1) == 1).all() and (moving.sum(2) == 1).all())
+
+
+def orbits(out: Kind, into: Kind) -> Matrix:
+    """Indicators of the orbits of pairs (i, j) under permutations, normalised: a basis of the equivariant maps."""
+    d, e = out.size, into.size
+    pairs = np.arange(d * e)
+    heads, tails = [], []
+    for g, h in zip(out.generators, into.generators, strict=True):
+        if g.any():
+            heads.append(pairs)
+            tails.append((g.argmax(0)[:, None] * e + h.argmax(0)).ravel())
+    ends = (np.concatenate(heads), np.concatenate(tails)) if heads else (pairs, pairs)
+    graph = coo_matrix((np.ones(len(ends[0])), ends), shape=(d * e, d * e))
+    count, label = connected_components(graph, directed=False)
+    basis = np.zeros((count, d * e))
+    basis[label, pairs] = 1.0
+    return (basis / np.linalg.norm(basis, axis=1, keepdims=True)).reshape(count, d, e)
 
 
 def quadratic_form(out: Kind, into: Kind) -> Matrix:

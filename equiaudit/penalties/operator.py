@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor
 
 from equiaudit.intertwiners.maps import Hom, commutators
-from equiaudit.intertwiners.pairs import LIMIT
 from equiaudit.penalties.kernels import KernelAction
 from equiaudit.representations.base import RepresentationError
 from equiaudit.symmetry import Symmetry
@@ -106,7 +106,7 @@ class Form:
         for a, above in zip(hom.out.kinds, hom.out.places, strict=True):
             for b, beside in zip(hom.into.kinds, hom.into.places, strict=True):
                 known = hom.pair(a, b)
-                if known.factor is None and a.size * b.size <= LIMIT:
+                if known.factor is None and not math.isnan(known.constant):
                     mask[np.ix_(above.ravel(), beside.ravel())] = known.constant**0.5
                 else:
                     factor = None if known.factor is None else torch.from_numpy(known.factor)

@@ -224,6 +224,28 @@ def test_messages(call: Any, message: str) -> None:
         call()
 
 
+@pytest.mark.parametrize(
+    ("group", "rep"), [(Permutations(40), Nodes()), (Octahedral(inversion=True), Regular()), (Dihedral(20), Regular())]
+)
+def test_large_permutation_representations_by_orbits(group: Any, rep: Any) -> None:
+    basis = intertwiners.basis(group, rep, rep)
+    assert len(basis) == (2 if group == Permutations(40) else group.order)
+    weight = random(basis.shape[1:])
+    projected = intertwiners.project(weight, rep, rep, group)
+    assert float(intertwiners.defect(projected, rep, rep, group)) < 1e-25
+    assert torch.allclose(intertwiners.project(projected, rep, rep, group), projected, atol=1e-14)
+    assert torch.allclose(torch.einsum("nij,mij->nm", basis, basis), torch.eye(len(basis)).double(), atol=1e-14)
+
+
+def test_high_degrees_need_no_null_space() -> None:
+    rep = Irreps("1x32+1x33")
+    weight = random((rep.dim, rep.dim))
+    projected = intertwiners.project(weight, rep, rep, SO(3))
+    assert float(projected[0, 0]) == pytest.approx(float(weight[:65, :65].trace() / 65))
+    assert int((projected != 0).sum()) == rep.dim
+    assert intertwiners.dimension(SO(3), rep, rep) == 2
+
+
 def test_a_map_that_is_too_large_is_refused_by_name() -> None:
     large = Kronecker(TWO, TWO)
     with pytest.raises(RepresentationError, match="81 and 81 has 6561 entries, more than 4096; write them as sums"):

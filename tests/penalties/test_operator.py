@@ -154,6 +154,15 @@ def test_a_map_between_scalars_stays_on_the_graph() -> None:
     assert torch.equal(weight.grad, torch.zeros(2, 3))
 
 
+@pytest.mark.parametrize(("group", "rep"), [(SO(3), "1x32+2x1"), (Permutations(35), Nodes())])
+def test_large_blocks_go_by_their_generators(group: Any, rep: Any) -> None:
+    penalty = OperatorPenalty(Symmetry(group, rep, rep))
+    n = 35 if group != SO(3) else 71
+    weight = draw(n, n)
+    assert float(penalty(weight)) == pytest.approx(float(intertwiners.defect(weight, rep, rep, group)), rel=1e-12)
+    assert float(penalty(intertwiners.project(weight, rep, rep, group))) < 1e-22
+
+
 def test_descent_leads_to_the_projection() -> None:
     penalty = OperatorPenalty(Symmetry(SO(3), 2 * Vector(), 2 * Vector()))
     start = draw(6, 6)

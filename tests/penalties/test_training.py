@@ -172,6 +172,7 @@ def test_a_network_of_e3nn() -> None:
         dense = model.last.weight.detach()[start : start + n].reshape(4, 1)
         weight[b, a] = torch.kron(dense.T, torch.eye(1 if i == 0 else 3)) / 2
         start += n
+    assert float(LieDerivativePenalty()(model.last, draw(5, 16).float()).detach()) < 1e-9  # the irreps it declares
     claim = Symmetry(O(3), model.last.irreps_in, model.last.irreps_out)
     assert torch.allclose(model.last(torch.eye(16)) - model.last(torch.zeros(1, 16)), weight.T, atol=1e-6)
     assert float(OperatorPenalty(claim)(weight)) < 1e-10
