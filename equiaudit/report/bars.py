@@ -10,7 +10,7 @@ from typing import Any
 from equiaudit.records import Audit, Check, Verdict
 from equiaudit.report.plots import Row, axis, place, power
 
-LAYERS = 30
+LAYERS = 24
 """Rows of a layer table that are shown at most."""
 LIE = "Lie derivative, "
 
@@ -105,7 +105,7 @@ def layer_table(audit: Audit) -> Table:
     """The layers around the first that breaks the symmetry."""
     names = [str(row.get("layer", "")) for row in audit.layers]
     first = names.index(audit.first_bad_layer) if audit.first_bad_layer in names else 0
-    start = max(0, min(first - LAYERS // 2, len(names) - LAYERS))
+    start = max(0, min(first - LAYERS // 3, len(names) - LAYERS))
     shown = audit.layers[start : start + LAYERS]
     scale = _axis(Row("", row.get("error"), row.get("floor"), Verdict.EXACT) for row in shown)
     rows = tuple(_layer_row(scale, row, audit.first_bad_layer) for row in shown)
