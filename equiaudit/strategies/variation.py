@@ -172,7 +172,8 @@ def kept(inputs: Any, declared: dict[Path, Representation], keep: Sequence[int])
             return new.to(value.device)[value][:, left.to(value.device)].to(value.dtype)
         if _is_cell(declared.get(path), value, count):
             return value
-        if value.shape[0] == count:
+        about_edges = edges == value.shape[0] and bool(path) and str(path[-1]).startswith("edge")
+        if value.shape[0] == count and not about_edges:
             out = value[rows.to(value.device)]
             square = value.dim() > 1 and value.shape[1] == count and count > 3
             return out[:, rows.to(value.device)] if square and not isinstance(declared.get(path), Vector) else out
