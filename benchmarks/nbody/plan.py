@@ -34,7 +34,8 @@ class Part:
 PRESETS: dict[str, tuple[Part, ...]] = {
     "smoke": (Part("smoke", ("standard", "early"), (0, 1), (1000,)),),
     "cpu": (
-        Part(PRIMARY, EXACT),
+        Part(PRIMARY, CORE),
+        Part(PRIMARY, tuple(arm for arm in EXACT if arm not in CORE)),
         Part("n3000", CORE),
         Part("n300", CORE),
         Part(PRIMARY, FREE, tuple(range(8))),
