@@ -19,8 +19,9 @@ help:  ## list the targets
 
 install: $(VENV)/.installed  ## build .venv with every optional library
 
-demo: $(VENV)/.installed  ## audit real models; print the table, write demo.html
+demo: $(VENV)/.installed  ## audit real models, write demo.html; train one relaxed, project, confirm
 	$(RUN) -m examples.demo --html demo.html
+	$(RUN) -m examples.training
 
 test: $(VENV)/.installed  ## run the tests and the doctests
 	$(RUN) -m pytest -n $(WORKERS) $(ARGS)
