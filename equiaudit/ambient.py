@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from equiaudit.records import Audit
+if TYPE_CHECKING:
+    from equiaudit.records import Audit  # a test runner loads this module at its start
 
 OPTIONS = (
     "atol",

@@ -10,6 +10,8 @@ from equiaudit.records import Audit, Verdict
 class AuditFailed(AssertionError):
     """A symmetry does not hold, or the test could not have shown that it does; ``audit`` has everything."""
 
+    __module__ = "equiaudit"  # where they are imported from; a summary of pytest has room for no more
+
     def __init__(self, audit: Audit) -> None:
         super().__init__(str(audit))
         self.audit = audit
@@ -21,13 +23,19 @@ class AuditFailed(AssertionError):
 class NotEquivariantError(AuditFailed):
     """BROKEN: a real violation."""
 
+    __module__ = "equiaudit"
+
 
 class VacuousError(AuditFailed):
     """VACUOUS: this test could not have failed."""
 
+    __module__ = "equiaudit"
+
 
 class InvalidError(AuditFailed):
     """INVALID: NaN, Inf, not repeatable, or the wrong structure."""
+
+    __module__ = "equiaudit"
 
 
 _ERRORS = {Verdict.BROKEN: NotEquivariantError, Verdict.VACUOUS: VacuousError, Verdict.INVALID: InvalidError}

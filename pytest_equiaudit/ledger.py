@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from equiaudit.report.json import Record
-from pytest_equiaudit.recording import badness, read_records
+from pytest_equiaudit.carrying import badness, read_records
 
 PHASES = ("setup", "call", "teardown")
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_equiaudit.options import MARKER, add_options, check_settings, options_of, read_settings
+from pytest_equiaudit.options import MARKER, Settings, add_options, check_settings, options_of, read_settings
 from pytest_equiaudit.recording import Recorder
-from pytest_equiaudit.session import Run
 
+if TYPE_CHECKING:
+    from pytest_equiaudit.session import Run
+
+SETTINGS = pytest.StashKey[Settings]()
 RECORDER = pytest.StashKey[Recorder]()
-RUN = pytest.StashKey[Run]()
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+"""Only where somebody reads what was recorded."""
 
 
 class Equi:
@@ -75,7 +79,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-html's option; where that plugin is not loaded there is none.
     config.stash[RECORDER] = Recorder(settings, extras=bool(config.getoption("htmlpath", None)))
     config.stash[RECORDER].start()
-    config.stash[RUN] = Run(config, settings)
+    config.stash[SETTINGS] = settings
+    if settings.wanted and not config.option.collectonly:
+        from pytest_equiaudit.session import Run
+
+        config.stash[RUN] = Run(config, settings)
+        config.pluginmanager.register(config.stash[RUN], "equiaudit-run")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -87,9 +96,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse what could not be written at the end; once, not in every process."""
-    run = session.config.stash[RUN]
-    if not run.is_worker and not session.config.option.collectonly:
-        check_settings(run.settings)
+    if not is_worker(session.config) and not session.config.option.collectonly:
+        check_settings(session.config.stash[SETTINGS])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -97,11 +105,11 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, Any, Any]:
     """Note which tests there are before some are deselected; refuse markers with unknown options."""
-    run = config.stash[RUN]
-    run.selection.add_tests(items)
-    if not run.is_worker:  # a worker that gave up here would take the message with it: there the test fails
+    if RUN in config.stash:
+        config.stash[RUN].selection.add_tests(items)
+    if not is_worker(config):  # a worker that gave up here would take the message with it: there the test fails
         for item in items:
-            options_of(item, run.settings)
+            options_of(item, config.stash[SETTINGS])
     return (yield)
 
 
@@ -117,7 +125,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A try begins."""
     item.config.stash[RECORDER].begin(item)
     try:
-        options_of(item, item.config.stash[RUN].settings)
+        options_of(item, item.config.stash[SETTINGS])
     except pytest.UsageError as problem:
         pytest.fail(str(problem), pytrace=False)
 
@@ -145,7 +153,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
     """A grown error fails the run: it counts as one more failed test."""
     result = yield
-    run = session.config.stash[RUN]
-    if not session.config.option.collectonly:
-        session.testsfailed += run.count_grown()
+    if RUN in session.config.stash:
+        session.testsfailed += session.config.stash[RUN].count_grown()
     return result
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process only runs tests for another one."""
+    return hasattr(config, "workerinput")

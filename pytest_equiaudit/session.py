@@ -17,7 +17,7 @@ from pytest_equiaudit.selection import KEY, Selection
 
 
 class Run:
-    """Registered as a plugin of its own where somebody reads the results; pytest calls the hooks by name."""
+    """Registered as a plugin of its own, where somebody reads the results."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
@@ -28,8 +28,6 @@ class Run:
         self.interrupted = ""
         self.written: list[Path] = []
         self.troubles: list[str] = []
-        if settings.wanted and not config.option.collectonly:
-            config.pluginmanager.register(self, "equiaudit-run")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """From this process or from another."""

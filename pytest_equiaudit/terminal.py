@@ -11,7 +11,7 @@ from equiaudit.report.baseline import Comparison
 from equiaudit.report.json import Record, Report
 from equiaudit.report.markdown import change_line, counts
 from equiaudit.report.text import number
-from pytest_equiaudit.recording import badness
+from pytest_equiaudit.carrying import badness
 
 SHOWN = 10
 """Passing audits that are shown without -v: the ones nearest to their floor."""
@@ -65,7 +65,7 @@ def line_of(record: Record, width: int, layer: int = LAYER) -> str:
     audit = record.audit
     bad_layer = shorten(audit.first_bad_layer or "", layer)
     head = _columns(audit.verdict.value, number(audit.error), number(audit.floor), bad_layer, layer)
-    notes = [f"x{record.audits}"] if record.audits > 1 else []
+    notes = [f"{record.audits} examples"] if record.audits > 1 else []
     notes += [f"tries: {record.tries}"] if record.tries > 1 else []
     notes += ["expected"] if record.expected else []
     notes += [audit.cause] if audit.cause and not audit.passed else []

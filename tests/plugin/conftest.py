@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+collect_ignore = ["suite"]  # a project of its own; test_suite.py runs it
+
 HEAD = """
 import math
 import unittest

@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from equiaudit.ambient import OPTIONS
-from pytest_equiaudit.options import AUDIT, MARKER, PATHS
+from pytest_equiaudit.options import AUDIT, MARKER, PATHS, RATIO
 
 SHOW = "def test_b(): check(label=repr(sorted(current().items())))"
 
@@ -192,6 +192,12 @@ def test_help_and_markers_name_everything(pytester):
 
 def test_options_of_a_run_are_options_of_audits():
     assert set(AUDIT) <= set(OPTIONS)
+
+
+def test_the_ratio_is_that_of_baselines():
+    from equiaudit.report import baseline
+
+    assert RATIO == baseline.RATIO
 
 
 def test_the_fixture_offers_what_the_library_does(pytester):
