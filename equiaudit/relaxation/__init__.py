@@ -6,7 +6,8 @@ from equiaudit.relaxation import schedules, vector_neurons
 from equiaudit.relaxation.discover import Listing, Relaxable, relaxable
 from equiaudit.relaxation.module import Relaxation
 from equiaudit.relaxation.projection import project
-from equiaudit.relaxation.relaxed import Relaxed, relax, strip
+from equiaudit.relaxation.relaxed import Relaxed, strip
+from equiaudit.relaxation.relaxing import relax
 from equiaudit.relaxation.report import HiddenFit, LayerProjection, ProjectionReport
 from equiaudit.relaxation.site import Convolution, LinearSite, RelaxationError
 
