@@ -95,9 +95,15 @@ def _relabelling(group: Permutations, nodes: int | None) -> Source:
         return group.shuffle(seed)
 
     sizes = (count + len(rules),)
-    if n is None or n > SMALL:
+    if group.n is None:  # rules that also act where nodes are left out
+
+        def exchanged(k: Sequence[int]) -> Element | None:
+            return group.swap(min(k), max(k)) if k[0] != k[1] else None
+
+        return Source(sizes, named, ((0, count),) * 2, exchanged, shuffled)
+    if group.n > SMALL:
         return Source(sizes, named, drawn=shuffled)
-    size = n
+    size = group.n
 
     def listed(code: Sequence[int]) -> Element | None:
         left, order = list(range(size)), []

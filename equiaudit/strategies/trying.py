@@ -150,10 +150,10 @@ class Trier:
             must_be_finite(light, checked_leaves(self.symmetry, outcome.moved), "f(ρ(g) x)")
         except Settled:
             return Seen(example, NOT_FINITE, float("inf"))
-        except StructureError as problem:
-            return Seen(example, RAISES, problem=problem)
         except Exception as problem:  # whatever the model raises
-            problem.add_note(f"equiaudit: raised for g = {example.element} on {example.variation.code}")
+            if not example.variation.plain:
+                return self._refuses(example.variation, problem)
+            problem.add_note(f"equiaudit: raised for g = {example.element}")
             return Seen(example, RAISES, problem=problem)
         score = _score(light, outcome)
         rows = light.judge_all(outcome, [leaf.norms(leaf.value) * 0 for leaf in light.bench.base("x0").leaves])
@@ -238,8 +238,12 @@ class Trier:
         except Exception as problem:
             if variation.plain:
                 raise
-            self.refused[f"{type(problem).__name__} on {variation.code.removeprefix('equiaudit.strategies.')}"] += 1
+            self._refuses(variation, problem)
             return None
+
+    def _refuses(self, variation: Variation, problem: Exception) -> Seen:
+        self.refused[f"{type(problem).__name__} on {variation.code.removeprefix('equiaudit.strategies.')}"] += 1
+        return Seen(Example((self.symmetry.acts.identity(),), variation))
 
     def _varied(self, variation: Variation) -> Any:
         return variation.of(self.run.inputs, run_symmetries(self.run))

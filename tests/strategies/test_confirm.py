@@ -232,6 +232,27 @@ def test_a_tolerance_is_kept() -> None:
     assert row(found).verdict is Verdict.APPROXIMATE
 
 
+def test_exceptions_pass_through_on_the_input_as_given_alone() -> None:
+    def picky(x: Tensor) -> Tensor:
+        if x.shape[0] < 4:
+            raise RuntimeError("at least four")
+        return 2 * x
+
+    found = confirm_equivariant(picky, vectors(0), TO_VECTORS, max_examples=40)
+    assert found.verdict is Verdict.EXACT
+    assert any("the model refuses" in note and "RuntimeError on vary(" in note for note in found.notes)
+
+    def touchy(x: Tensor) -> Tensor:
+        if float(x[0, 0] / x[0].norm()) > 0.9:
+            raise RuntimeError("too far along x")
+        return 2 * x
+
+    x = torch.tensor([[-0.5, 1.0, 0.2], [-0.3, 0.2, 1.0]])
+    with pytest.raises(RuntimeError, match="too far along x") as caught:
+        confirm_equivariant(touchy, x, TO_VECTORS)
+    assert any("equiaudit: raised for g = O(3)." in note for note in caught.value.__notes__)
+
+
 # -- nothing is left behind -------------------------------------------------------------------------------------------
 
 
