@@ -57,7 +57,7 @@ def _moved(layer: nn.Module, site: LinearSite, symmetry: Symmetry, inputs: Tenso
 
 
 def _trial(layer: nn.Module, site: LinearSite) -> tuple[Symmetry, Tensor, Any]:
-    weights = [p for p in layer.parameters() if p.is_floating_point()]
+    weights = [p for p in layer.parameters() if p.is_floating_point() or p.is_complex()]
     like = weights[0] if weights else torch.empty(0)
     generator = torch.Generator().manual_seed(0)
     if site.convolution is not None:
@@ -70,7 +70,8 @@ def _trial(layer: nn.Module, site: LinearSite) -> tuple[Symmetry, Tensor, Any]:
         shape = (ROWS, site.dim_in)
         symmetry = Symmetry(site.group, site.rep_in, site.rep_out)
         forward = _Flat(site)
-    inputs = torch.randn(shape, generator=generator, dtype=torch.float64).to(like.device, like.dtype)
+    wide = torch.complex128 if like.is_complex() else torch.float64
+    inputs = torch.randn(shape, generator=generator, dtype=wide).to(like.device, like.dtype)
     return symmetry, inputs, forward
 
 

@@ -117,24 +117,42 @@ def _project_layer(handle: Relaxed, name: str, method: str) -> LayerProjection:
     share = float(part.norm() / size) ** 2 if part is not None and size > 0 else None
     outcome, held, note = DROPPED, None, ""
     if method == "fold":
-        outcome, held, note = _fold(layer, found, part, theta)
+        outcome, held, note = _fold(handle.module, layer, found, part, theta)
     detach(layer)
     return LayerProjection(name, site.kind, outcome, theta, size, abs(theta) * size, share, held, note)
 
 
-def _fold(layer: nn.Module, found: Relaxation, part: Tensor | None, theta: float) -> tuple[str, float | None, str]:
+def _fold(
+    model: nn.Module, layer: nn.Module, found: Relaxation, part: Tensor | None, theta: float
+) -> tuple[str, float | None, str]:
     if found.site.fold is None:
         return NOT_FOLDABLE, None, f"a {type(layer).__name__} has no parameters for a linear map of its first input"
     if part is None:
         return NOT_FOLDABLE, None, f"the equivariant part of its kernel is not known for {found.site.group!r}"
-    if nn.utils.parametrize.is_parametrized(layer):
-        return NOT_FOLDABLE, None, "its weight is parametrized"
+    problem = _not_its_own(model, layer)
+    if problem:
+        return NOT_FOLDABLE, None, problem
     wanted = theta * part
     size = float(wanted.norm())
     if size == 0:
         return FOLDED, None, "nothing to add"
     added = found.site.fold(layer, wanted)
     return FOLDED, float(added.norm()) / size, ""
+
+
+def _not_its_own(model: nn.Module, layer: nn.Module) -> str | None:
+    """Why what is added to the parameters of a layer would be lost, or reach elsewhere; None where it would not."""
+    weight = getattr(layer, "weight", None)
+    if nn.utils.parametrize.is_parametrized(layer):
+        return "its weight is parametrized"
+    if isinstance(weight, Tensor) and "weight" not in layer._parameters and "weight" not in layer._buffers:
+        return "its weight is computed from other parameters"
+    own = {id(p) for p in layer.parameters()}
+    inside = set(layer.modules())
+    for name, other in model.named_modules():
+        if other not in inside and any(id(p) in own for p in other._parameters.values() if p is not None):
+            return f"it shares a parameter with {name or 'the model'}"
+    return None
 
 
 def _nothing_left(model: nn.Module) -> None:

@@ -184,7 +184,7 @@ class Relaxed:
 
     def plain_state_dict(self) -> dict[str, Any]:
         """The ``state_dict`` without relaxation: what the original model loads with ``strict=True``."""
-        return strip(self.module.state_dict())
+        return _without(self.module.state_dict(), {f"{name}.{NAME}.".lstrip(".") for name in self.relaxations})
 
     def __str__(self) -> str:
         rows = [
@@ -201,7 +201,11 @@ def strip(state: Mapping[str, Any]) -> dict[str, Any]:
     >>> strip({"layer.weight": 1, "layer.relaxation.weight": 2, "layer.relaxation.theta": 0})
     {'layer.weight': 1}
     """
-    return {key: value for key, value in state.items() if NAME not in key.split(".")[:-1]}
+    return _without(state, {key.removesuffix("theta") for key in state if f".{key}".endswith(f".{NAME}.theta")})
+
+
+def _without(state: Mapping[str, Any], prefixes: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if not key.startswith(tuple(prefixes))}
 
 
 def kernel_penalty(name: str, layer: nn.Module, found: Relaxation) -> Tensor:

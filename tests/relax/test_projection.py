@@ -242,6 +242,24 @@ def test_what_can_not_be_folded_is_said() -> None:
     assert project(relaxed, "fold")[1].layers[0].note == "its weight is parametrized"
 
 
+def test_parameters_that_are_shared_or_computed_are_left_alone() -> None:
+    first, second = VNLinear(4, 4), VNLinear(4, 4)
+    second.weight = first.weight
+    tied = nn.Sequential(first, second)
+    relaxed = relax(tied, Symmetry(O(3), "vector", "vector"), ["0"], init="default")
+    relaxed.theta = 1.0
+    before = tied[0].weight.detach().clone()
+    model, report = project(relaxed, "fold")
+    assert report.layers[0].note == "it shares a parameter with 1"
+    assert torch.equal(model[1].weight, before)
+    with pytest.warns(FutureWarning):
+        normed = nn.utils.weight_norm(VNLinear(4, 4))
+    relaxed = relax(normed, init="default")
+    relaxed.theta = 1.0
+    # torch can not copy such a layer
+    assert project(relaxed, "fold", inplace=True)[1].layers[0].note == "its weight is computed from other parameters"
+
+
 def test_stopped_early_is_said_and_still_exact() -> None:
     relaxed = relaxed_network(theta=0.0)
     schedule = schedules.triangle(relaxed, 4)

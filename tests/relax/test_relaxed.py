@@ -407,6 +407,41 @@ def test_a_relaxed_checkpoint_carries_theta_and_w() -> None:
     assert torch.equal(other.new_parameters()[0], relaxed.new_parameters()[0])
 
 
+def test_modules_of_the_users_that_have_the_same_name_keep_their_keys() -> None:
+    class Owner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relaxation = nn.Sequential(VNLinear(2, 2), nn.Linear(3, 3))
+
+    model = Owner()
+    keys = list(model.state_dict())
+    relaxed = relax(model)
+    assert list(relaxed.thetas) == ["relaxation.0"]
+    assert list(relaxed.plain_state_dict()) == list(strip(model.state_dict())) == keys
+
+
+def test_complex_and_half_precision_layers() -> None:
+    layer = nn.Sequential(nn.Linear(3, 3, dtype=torch.complex64))
+    relaxed = relax(layer, Symmetry(O(3), hidden={"0": ("scalar", "scalar")}), "0", init="default")
+    relaxed.theta = 0.5
+    x = torch.randn(4, 3, dtype=torch.complex64)
+    layer(x).abs().sum().backward()
+    assert relaxed.new_parameters()[0].dtype is torch.complex64
+    assert relaxed.new_parameters()[0].grad.abs().max() > 0
+    assert relaxed.relaxations["0"].theta.dtype is torch.float32
+    assert relaxed.penalty("magnitude") > 0
+    half = relax(VNLinear(3, 3).bfloat16(), init="default")
+    half.theta = 0.5
+    assert half(torch.randn(4, 3, 3).bfloat16()).dtype is torch.bfloat16
+    with half.observe() as seen:
+        half(torch.randn(4, 3, 3).bfloat16())
+    assert torch.isfinite(seen.penalty() + half.penalty())
+    schedule = schedules.triangle(half, 3)
+    for _ in range(3):
+        schedule.step()
+    assert half.theta == 0
+
+
 def test_half_a_relaxation_in_a_checkpoint_is_an_error() -> None:
     relaxed = relax(network(), RIGID)
     state = relaxed.module.state_dict()
