@@ -23,7 +23,7 @@ Base = _callback()
 
 
 class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
-    """Step a schedule as training goes on, log θ and ‖W‖ of each layer, and check at the end that θ is 0 everywhere.
+    """Step a schedule as training goes on, log θ, ‖W‖ and the penalty of each layer, and check at the end that θ is 0 everywhere.
 
     Relax the model before the trainer makes the optimizers (in ``__init__``); penalties belong into ``training_step``:
     ``loss + 0.01 * self.relaxed.penalty()``.
@@ -31,7 +31,7 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
     Args:
         schedule: of ``equiaudit.schedules``; its total counts epochs or batches, as ``every`` says.
         every: "epoch" or "batch".
-        log: whether to log ``relaxed.log()`` with each step.
+        log: whether to log ``relaxed.log(penalty=True)`` with each step.
 
     Raises:
         ValueError: another unit. ImportError: Lightning is not installed.
@@ -73,7 +73,7 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
 
     def _step(self, pl_module: Any) -> None:
         if self.log:
-            pl_module.log_dict(self.schedule.relaxed.log())
+            pl_module.log_dict(self.schedule.relaxed.log(penalty=True))
         self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -44,8 +44,9 @@ class Observed:
     def penalties(self, term: str = "lie") -> dict[str, Tensor]:
         """One term for each layer that was called.
 
-        "lie": mean |θ (dρ_out(A) W − W dρ_in(A)) x|² for a random direction A ~ N(0, I) of the algebra, plus the same for
-        each discrete generator; for kernels mean |θ (W − P W) x|² with P the equivariant part.
+        "lie": mean |θ (dρ_out(A) W − W dρ_in(A) ± (ρ_out(h) W − W ρ_in(h))) x|² for a random direction A ~ N(0, I) of the
+        algebra and random signs for the discrete generators h: on average the sum of the squares of all parts. For kernels
+        mean |θ (W − P W) x|² with P the equivariant part.
         "magnitude": mean |θ W x|².
 
         Raises:
@@ -135,16 +136,19 @@ def _lie(found: Relaxation, layer: nn.Module, x: Tensor) -> Tensor:
         if part is None:
             return _strength(found) * 0.0 * weight.abs().square().sum()
         return _strength(found) * site.apply(weight - part, x).abs().square().mean()
-    x = x.flatten(-len(site.shape_in)) if len(site.shape_in) > 1 else x
-    y = torch.nn.functional.linear(x, weight)
-    total = y.new_zeros((), dtype=y.real.dtype)
+    # the commutators are matrices of their own: the group acts on W, not on every row of x; random signs take the parts
+    # together, as their cross terms vanish on average
+    eye = torch.eye(site.dim_in, dtype=weight.dtype, device=weight.device)
+    total = torch.zeros_like(weight)
     if site.group.dim:
         direction = torch.randn(site.group.dim).double().numpy()
-        turned = site.rep_out.act_tangent(site.group, direction, y)
-        before = torch.nn.functional.linear(site.rep_in.act_tangent(site.group, direction, x), weight)
-        total = total + (turned - before).abs().square().mean()
+        out, into = (
+            rep.act_tangent(site.group, direction, m) for rep, m in ((site.rep_out, weight.mT), (site.rep_in, eye))
+        )
+        total = total + out.mT - weight @ into.mT
     for name in site.group.discrete:
         h = site.group.generator(name)
-        before = torch.nn.functional.linear(site.rep_in.act(h, x), weight)
-        total = total + (site.rep_out.act(h, y) - before).abs().square().mean()
-    return _strength(found) * total
+        sign = 1.0 if bool(torch.rand(()) < 0.5) else -1.0
+        total = total + sign * (site.rep_out.act(h, weight.mT).mT - weight @ site.rep_in.act(h, eye).mT)
+    x = x.flatten(-len(site.shape_in)) if len(site.shape_in) > 1 else x
+    return _strength(found) * torch.nn.functional.linear(x, total).abs().square().mean()

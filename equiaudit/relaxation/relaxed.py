@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -176,8 +176,9 @@ class Relaxed:
                 out[f"{key(name)}/level"] = float(found.level.detach())
             out[f"{key(name)}/norm"] = float(found.weight.detach().norm())
         if penalty:
-            with torch.no_grad():
-                out |= {f"{key(name)}/penalty": float(value) for name, value in self.penalties().items()}
+            for name, found in self.relaxations.items():
+                with torch.no_grad(), suppress(RelaxationError):  # not known for this kernel
+                    out[f"{key(name)}/penalty"] = float(self._operator(name, found))
         return out
 
     # -- checkpoints ------------------------------------------------------------------------------------------------

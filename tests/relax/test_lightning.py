@@ -76,6 +76,7 @@ def test_a_run(tmp_path: Path) -> None:
     assert watch.thetas == [0.5, 1.0, 0.5, 0.0]
     assert "relaxation/0/theta" in watch.logged
     assert "relaxation/0/norm" in watch.logged
+    assert "relaxation/0/penalty" in watch.logged
     model, report = project(task.relaxed, inputs=torch.randn(9, 4, 3), confirm=None)
     assert report.exact
     assert type(model) is nn.Sequential

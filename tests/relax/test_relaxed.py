@@ -462,7 +462,15 @@ def test_dtype_device_and_mode_follow() -> None:
 def test_on_a_gpu() -> None:
     relaxed = relax(network().cuda(), RIGID, init="default")
     relaxed.theta = 0.5
-    assert relaxed(points().cuda()).is_cuda
+    x = points().cuda()
+    assert relaxed(x).is_cuda
+    with relaxed.observe() as seen:
+        relaxed(x)
+    (seen.penalty() + relaxed.penalty()).backward()
+    for method in ("drop", "fold"):
+        model, report = project(relaxed, method, inputs=x, confirm=None)
+        assert report.exact
+        assert model[0].weight.is_cuda
 
 
 def test_a_kernel_without_a_known_equivariant_part() -> None:
@@ -474,6 +482,7 @@ def test_a_kernel_without_a_known_equivariant_part() -> None:
     with pytest.raises(RelaxationError, match=r"0: the equivariant part of its kernel is not known for Cyclic\(8\)"):
         relaxed.penalty()
     assert relaxed.penalty("magnitude") > 0
+    assert "relaxation/0/penalty" not in relaxed.log(penalty=True)
     with relaxed.observe() as seen:
         relaxed(torch.randn(1, 2, 9, 9))
     assert seen.penalties("lie")["0"] == 0
