@@ -55,7 +55,7 @@ class Card:
     @property
     def inputs(self) -> str:
         """The minimal input as code, "" where none was sought."""
-        return str(getattr(self.audit.worst, "inputs", None) or "")
+        return (self.audit.worst.inputs or "") if self.audit.worst else ""
 
     @property
     def open(self) -> bool:
