@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 from equiaudit.groups import O
 from equiaudit.groups.base import Group
 from equiaudit.relaxation.module import NAME
-from equiaudit.relaxation.plain import GRIDS, as_linear, declared, is_trivial, vector_neurons
+from equiaudit.relaxation.plain import as_linear, declared, grid_of, is_trivial, vector_neurons
 from equiaudit.relaxation.site import LinearSite, RelaxationError
 from equiaudit.representations.base import Representation
 from equiaudit.representations.image import Image
@@ -177,7 +177,7 @@ def why_not(layer: nn.Module, was_declared: bool) -> str:
     """Why a layer that somebody may want to relax has no site; empty for the others."""
     if isinstance(layer, nn.MultiheadAttention):
         return "MultiheadAttention reads the weights of its parts without calling them"
-    if isinstance(layer, nn.Linear) or type(layer) in GRIDS:
+    if isinstance(layer, nn.Linear) or grid_of(layer):
         return f"a {type(layer).__name__} does not say how its features turn; declare Symmetry(group, hidden={{name: (in, out)}})"
     return ""
 

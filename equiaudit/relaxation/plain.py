@@ -87,7 +87,7 @@ def declared(name: str, layer: nn.Module, pair: Any, group: Group) -> LinearSite
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise RelaxationError(f"hidden[{name!r}] must be a pair (inputs, outputs) of representations, got {pair!r}")
     reps = [as_linear(name, value, group) for value in pair]
-    if type(layer) in GRIDS:
+    if grid_of(layer):
         return _on_grid(name, layer, reps, group)
     features = (layer.in_features, layer.out_features) if isinstance(layer, nn.Linear) else (None, None)
     kind = "Linear" if isinstance(layer, nn.Linear) else f"{type(layer).__name__}, as declared"
@@ -160,8 +160,13 @@ def side_by_side(rep: Representation, n: int, group: Group) -> Representation:
     return Kronecker(rep.moved(-1), n * Scalar())  # type: ignore[arg-type]
 
 
+def grid_of(layer: nn.Module) -> int:
+    """The dimensions that a convolution slides over; 0 for other layers. Subclasses count."""
+    return next((d for kind, d in GRIDS.items() if isinstance(layer, kind)), 0)
+
+
 def _on_grid(name: str, layer: Any, reps: list[Representation], group: Group) -> LinearSite:
-    d = GRIDS[type(layer)]
+    d = grid_of(layer)
     channels = []
     for rep, n, side in zip(reps, (layer.in_channels, layer.out_channels), ("input", "output"), strict=True):
         own = (rep.channels or Scalar()) if isinstance(rep, Image) else rep

@@ -184,8 +184,12 @@ class Relaxed:
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
     def plain_state_dict(self) -> dict[str, Any]:
-        """The ``state_dict`` without relaxation: what the original model loads with ``strict=True``."""
-        return _without(self.module.state_dict(), {f"{name}.{NAME}.".lstrip(".") for name in self.relaxations})
+        """The ``state_dict`` without relaxation, copied: what the original model loads with ``strict=True``.
+
+        A copy, so that the best model that was kept does not change as training goes on.
+        """
+        kept = _without(self.module.state_dict(), {f"{name}.{NAME}.".lstrip(".") for name in self.relaxations})
+        return {key: value.clone() if isinstance(value, Tensor) else value for key, value in kept.items()}
 
     def __str__(self) -> str:
         rows = [

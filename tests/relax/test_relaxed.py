@@ -442,6 +442,32 @@ def test_complex_and_half_precision_layers() -> None:
     assert half.theta == 0
 
 
+def test_the_best_state_is_kept_while_training_goes_on() -> None:
+    # in the released code the best model is the last one under another name
+    relaxed = relax(network(), RIGID)
+    best = relaxed.plain_state_dict()
+    before = best["0.weight"].clone()
+    with torch.no_grad():
+        relaxed.module[0].weight.add_(1.0)
+    assert torch.equal(best["0.weight"], before)
+
+
+def test_subclasses_are_found() -> None:
+    # the class check of the released scale experiment never matches, so that nothing is relaxed
+    class Linear(VNLinear):
+        pass
+
+    class Conv(nn.Conv2d):
+        pass
+
+    class Dense(nn.Linear):
+        pass
+
+    assert relaxable(nn.Sequential(Linear(2, 2))).names == ("0",)
+    hidden = {"0": ("scalar", "scalar"), "1": ("scalar", "scalar")}
+    assert relaxable(nn.Sequential(Conv(2, 2, 1), Dense(2, 2)), Symmetry(Cyclic(4), hidden=hidden)).names == ("0", "1")
+
+
 def test_half_a_relaxation_in_a_checkpoint_is_an_error() -> None:
     relaxed = relax(network(), RIGID)
     state = relaxed.module.state_dict()
