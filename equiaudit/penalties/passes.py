@@ -109,19 +109,62 @@ class Ladder:
             seed_everything(0)
             return function(flat)
 
+        refused: list[str] = []
         try:
-            with random_states():
-                found = directional_derivative(
-                    repeatable, start, [v.detach() for v in tangents], differentiable=True, check=check
-                )
-        except DerivativeRefusedError as problem:
-            raise DerivativeRefusedError(
-                f"{problem}\nAugmentationPenalty needs no derivative of the model and works on all of these; "
-                "derivative='…' takes one of the methods without comparing it with differences"
-            ) from None
+            for name in self.rungs:
+                with random_states():
+                    try:
+                        found = directional_derivative(
+                            repeatable,
+                            start,
+                            [v.detach() for v in tangents],
+                            method=name,
+                            differentiable=True,
+                            check=check,
+                        )
+                        _descend((*found.values, *found.derivatives))
+                        return name
+                    except DerivativeRefusedError as problem:
+                        refused.append(str(problem).strip().splitlines()[-1].strip())
+                    except Exception as problem:  # a graph that can't be used, as under gradient checkpointing
+                        first = (str(problem).strip().splitlines() or [""])[0]
+                        refused.append(f"{name}: its gradient raised {type(problem).__name__}: {first[:120]}")
         finally:
             before.rewind()
-        return found.backend
+        reasons = "".join(f"\n  {reason}" for reason in refused)
+        raise DerivativeRefusedError(
+            f"no method gave a derivative of this model that can be trained on:{reasons}\nAugmentationPenalty needs no "
+            "derivative of the model and works on all of these; derivative='…' takes one of the methods untried"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"method": self.method}  # what was found belongs to models of this process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def _descend(values: Sequence[Tensor]) -> None:
+    """Raise what a training step on these values would raise."""
+    with ready_to_differentiate():
+        live = [mean_square(v).double() for v in values if v.requires_grad]
+        parameters = _ends(live)
+        if parameters:
+            torch.autograd.grad(torch.stack(live).sum(), parameters, allow_unused=True)
+
+
+def _ends(values: Sequence[Tensor]) -> list[Tensor]:
+    # the leaves that a graph ends in: parameters, wherever the model keeps them
+    nodes, seen, found = [v.grad_fn for v in values], set[Any](), list[Tensor]()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        nodes += [below for below, _ in node.next_functions]
+    return found
 
 
 def _is_fine(primals: Sequence[Tensor]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from equiaudit import Symmetry, lie_derivative
 from equiaudit.groups import SO, Cyclic, DirectProduct, E, Lorentz, O, Permutations
@@ -253,6 +256,64 @@ def test_images_by_grid_sample() -> None:
     found = LieDerivativePenalty(Symmetry(SO(2), "image", "image"))(shrink, draw(2, 1, 9, 9))
     (slope,) = torch.autograd.grad(found, scale)
     assert float(slope) > 1e-3
+
+
+def test_gradient_checkpointing_takes_a_method_whose_graph_can_be_used() -> None:
+    layer, x = nn.Linear(3, 3, dtype=torch.float64), draw(4, 3)
+
+    def saving(v: Tensor) -> Tensor:
+        return checkpoint(lambda a: torch.tanh(layer(a)), v, use_reentrant=False)
+
+    found = []
+    for model in (saving, lambda v: torch.tanh(layer(v))):
+        (slope,) = torch.autograd.grad(LieDerivativePenalty(VECTORS, seed=2)(model, x), layer.weight)
+        found.append(slope)
+    assert torch.allclose(found[0], found[1], atol=1e-14)
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+def test_a_function_that_can_be_differentiated_once_is_refused_by_name() -> None:
+    class Layer(nn.Linear):
+        def forward(self, v: Tensor) -> Tensor:
+            return Once.apply(super().forward(v))
+
+    with pytest.raises(DerivativeRefusedError, match=r"(?s)no method gave .*double_backward: .*AugmentationPenalty"):
+        LieDerivativePenalty(VECTORS)(Layer(3, 3, dtype=torch.float64), draw(4, 3))
+
+
+def test_undeclared_outputs_come_back_and_are_not_penalised() -> None:
+    def model(x: Tensor) -> dict[str, Any]:
+        size = x.square().sum(-1)
+        return {"energy": size, "largest": size.argmax(), "frame": 2 * x.detach(), "nothing": None, "count": 3}
+
+    claim, x = Symmetry(SO(3), "vector", {"energy": "invariant"}), draw(4, 3)
+    for derivative in ("auto", "forward_ad", "double_backward"):
+        output, found = LieDerivativePenalty(claim, derivative=derivative).with_output(model, x)
+        assert float(found.detach()) < 1e-26
+        assert torch.equal(output["frame"], 2 * x)
+        assert int(output["largest"]) == int(x.square().sum(-1).argmax())
+        assert (output["nothing"], output["count"]) == (None, 3)
+
+
+def test_pickle_and_no_grad() -> None:
+    penalty, layer, x = LieDerivativePenalty(VECTORS), nn.Linear(3, 3), draw(4, 3).float()
+    penalty(layer, x)
+    twin = pickle.loads(pickle.dumps(penalty))
+    with torch.no_grad():
+        assert not penalty(layer, x).requires_grad
+    with torch.inference_mode():
+        assert float(twin(layer, x)) > 0
 
 
 def test_a_model_that_detaches_is_refused_by_name() -> None:
