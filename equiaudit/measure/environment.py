@@ -27,9 +27,9 @@ def describe_environment(model: Any, inputs: Any, declared: torch.dtype) -> dict
         "dtype": str(declared).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolution": torch.backends.cudnn.allow_tf32,
     }
     if device.type == "cuda":
         found["device_name"] = torch.cuda.get_device_name(device)
-        found["tf32_matmul"] = torch.backends.cuda.matmul.allow_tf32
-        found["tf32_convolution"] = torch.backends.cudnn.allow_tf32
     return found

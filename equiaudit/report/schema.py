@@ -96,7 +96,7 @@ def _shape(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {}
     if issubclass(hint, Enum):
         return {"enum": [member.value for member in hint]}
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if hint.__name__ not in definitions:
             definitions[hint.__name__] = {}
             definitions[hint.__name__] = _object(hint, definitions)

@@ -78,7 +78,7 @@ def test_every_audit_is_there(runs):
     assert records["TestLinear::test_full_matrix", "Linear"]["effort"] == "quick"
     assert ("test_parts[<script>alert(1)</script>]", "energy") in records
     assert data["environment"]["torch"]
-    assert {"python", "device", "dtype"} <= data["environment"].keys()
+    assert {"python", "device", "dtype", "tf32_matmul", "tf32_convolution"} <= data["environment"].keys()
     assert int(text.partition(" audits: ")[0].rpartition("\n")[2]) == len(records)
 
 
