@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,10 +27,18 @@ def describe_environment(model: Any, inputs: Any, declared: torch.dtype) -> dict
         "device": str(device),
         "dtype": str(declared).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        "float32_matmul_precision": _setting(torch.get_float32_matmul_precision),
+        "tf32_matmul": _setting(lambda: torch.backends.cuda.matmul.allow_tf32),
+        "tf32_convolution": _setting(lambda: torch.backends.cudnn.allow_tf32),
     }
     if device.type == "cuda":
         found["device_name"] = torch.cuda.get_device_name(device)
     return found
+
+
+def _setting(read: Callable[[], Any]) -> Any:
+    """A setting, or None: torch refuses to read by one name what was set by another (``fp32_precision``)."""
+    try:
+        return read()
+    except RuntimeError:
+        return None

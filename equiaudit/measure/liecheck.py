@@ -13,6 +13,7 @@ from equiaudit.measure.judge import ACCEPT
 from equiaudit.measure.lie import Slope, directions, slope
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.residual import rms
+from equiaudit.measure.sweep import generator_name
 from equiaudit.records import Check, Method, Verdict
 from equiaudit.representations.structures import StructureError
 
@@ -123,7 +124,7 @@ def _parts(group, rows, scale, exact: bool, per_generator: bool, broken: Verdict
         if per_generator:
             for k, size in sizes.items():
                 good = exact or settled or size <= floor
-                label = f"Lie derivative, {part.name}[{part.indices.index(k)}]"
+                label = f"Lie derivative, {generator_name(group, k)}"
                 checks.append(Check(label, "lie", Verdict.EXACT if good else broken, size, floor, None, None, 1))
     return checks
 

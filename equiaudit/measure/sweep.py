@@ -84,13 +84,24 @@ class Point:
     angle: float | None = None
 
 
+def generator_name(group: Group, k: int) -> str:
+    """What a report calls generator number k.
+
+    >>> from equiaudit.groups import SE, SO, Lorentz
+    >>> generator_name(SE(3), 2), generator_name(Lorentz(), 3), generator_name(SO(2), 0), generator_name(SO(4), 5)
+    ('rotations z', 'boosts x', 'rotations', 'rotations 5')
+    """
+    part = next((p for p in group.parts if k in p.indices), None)
+    if part is None or len(part.indices) == 1:
+        return part.name if part else group.name
+    place = part.indices.index(k)
+    named = len(part.indices) == 3 and (group.space_dim == 3 or part.name in ("rotations", "boosts"))
+    return f"{part.name} {'xyz'[place] if named else place}"
+
+
 def _along(group: Group, k: int) -> Iterator[Point]:
     unit = np.eye(group.dim)[k]
-    part = next((p for p in group.parts if k in p.indices), None)
-    name = part.name if part else group.name
-    if part and len(part.indices) > 1:
-        place = part.indices.index(k)
-        name += f" {'xyz'[place]}" if group.space_dim == 3 == len(part.indices) else f" {place}"
+    name = generator_name(group, k)
     generator = np.tensordot(unit, group.algebra, 1)
     if np.allclose(group.exponential(tuple(2 * math.pi * unit)), np.eye(group.size), atol=1e-9):
         for turn in TURNS:
