@@ -116,6 +116,25 @@ def test_a_tensor_product_is_relaxed_in_its_first_input() -> None:
     assert list(model.state_dict()) == list(Network().state_dict())
 
 
+def test_a_network_that_e3nn_ships() -> None:
+    from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
+
+    network = SimpleNetwork(
+        irreps_in="3x0e", irreps_out="1x0e+1x1o", max_radius=2.0, num_neighbors=3.0, num_nodes=5.0, mul=4, layers=1,
+        lmax=1, pool_nodes=False,
+    )  # fmt: skip
+    claim = Symmetry(E(3), {"pos": "points", "x": "invariant"}, "1x0e+1x1o")
+    relaxed = relax(network, claim, init="normal(1e-1)")
+    assert not any("gate" in name for name in relaxed.thetas)
+    relaxed.theta = 1.0
+    data = {"pos": torch.randn(6, 3), "x": torch.randn(6, 3)}
+    model, report = project(relaxed, inputs=data, confirm=None)
+    assert report.audit_before.verdict is Verdict.BROKEN
+    assert report.exact
+    assert type(model) is SimpleNetwork
+    assert report.change < report.bound
+
+
 def test_a_declared_block_can_not_be_tried_with_one_argument() -> None:
     after = Symmetry(O(3), CLAIM.inputs, "1x1o", hidden={"first": ("4x0e+2x1o", "8x0e+4x1o")})
     with pytest.raises(RelaxationError, match=r"first could not be tried with random features \[16, 10\].*check=False"):

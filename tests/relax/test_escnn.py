@@ -90,6 +90,20 @@ def test_the_penalty_is_zero_on_steerable_kernels_alone() -> None:
     assert weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    "options", [{"stride": 2, "padding": 1}, {"padding": 2, "dilation": 2, "padding_mode": "circular"}], ids=str
+)
+def test_w_slides_as_the_layer_does(options: dict) -> None:
+    trivial, mixed = types(gspaces.rot2dOnR2(4))
+    layer = enn.R2Conv(trivial, mixed, 3, bias=False, **options)
+    x = trivial(torch.randn(2, 2, 9, 9))
+    plain = layer(x).tensor
+    kernel = layer.basisexpansion(layer.weights).detach()
+    relaxed = relax(layer, init=lambda w: w.copy_(kernel.reshape(w.shape)))
+    relaxed.theta = 1.0
+    torch.testing.assert_close(layer(x).tensor, 2 * plain)
+
+
 def test_a_linear_layer_of_a_group_without_a_base_space() -> None:
     space = gspaces.no_base_space(escnn.group.so3_group(1))
     fields = enn.FieldType(space, [space.irrep(0), space.irrep(1), space.irrep(1)])

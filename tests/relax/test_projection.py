@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -424,6 +426,20 @@ def test_confirm_is_asked() -> None:
     assert asked == [(model, RIGID)]
     assert report.confirmed.passed
     assert "confirm: EXACT" in str(report)
+
+
+def test_without_hypothesis_the_report_says_that_nothing_was_confirmed() -> None:
+    code = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "import torch\n"
+        "from equiaudit import Symmetry, groups, project, relax\n"
+        "from equiaudit.relaxation.vector_neurons import VNLinear\n"
+        "relaxed = relax(VNLinear(2, 2), Symmetry(groups.O(3), 'vector', 'vector'))\n"
+        "print(project(relaxed, inputs=torch.randn(8, 2, 3))[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "projected 1 layer by drop: exact" in done.stdout
+    assert "note: not confirmed: hypothesis is not installed" in done.stdout
 
 
 def test_a_model_that_is_called_otherwise() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from equiaudit import Symmetry, project, relax, relaxable, schedules
-from equiaudit.groups import SE, Cyclic, O
+from equiaudit.groups import SE, Cyclic, Flip, O
 from equiaudit.relaxation import LinearSite, RelaxationError, Relaxed, strip
 from equiaudit.relaxation.vector_neurons import VNBatchNorm, VNInvariant, VNLeakyReLU, VNLinear
 from equiaudit.representations import Image, Regular, Scalar, Vector
@@ -466,6 +466,29 @@ def test_subclasses_are_found() -> None:
     assert relaxable(nn.Sequential(Linear(2, 2))).names == ("0",)
     hidden = {"0": ("scalar", "scalar"), "1": ("scalar", "scalar")}
     assert relaxable(nn.Sequential(Conv(2, 2, 1), Dense(2, 2)), Symmetry(Cyclic(4), hidden=hidden)).names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "padding": "same", "padding_mode": "circular", "dilation": 2},
+        {"kernel_size": 4, "padding": "same", "padding_mode": "reflect"},
+        {"kernel_size": 3, "padding": 1, "stride": 2, "padding_mode": "replicate"},
+        {"kernel_size": 5, "padding": "valid", "dilation": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_w_slides_as_the_layer_does(dims: int, options: dict) -> None:
+    layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](2, 3, bias=False, **options)
+    claim = Symmetry(Flip(dims), hidden={"0": ("scalar", "scalar")})
+    x = torch.randn(2, 2, *(12,) * dims)
+    plain = layer(x)
+    relaxed = relax(nn.Sequential(layer), claim, ["0"], check=False, init=lambda w: w.copy_(layer.weight))
+    relaxed.theta = 1.0
+    torch.testing.assert_close(relaxed(x), 2 * plain)
 
 
 def test_half_a_relaxation_in_a_checkpoint_is_an_error() -> None:
