@@ -82,3 +82,9 @@ def test_angles() -> None:
     assert rotation_angle(E(3).generator("inversion")) == (0.0, True)
     assert rotation_angle(SE(3).turn("z", 1 / 3)) == (pytest.approx(120.0), False)
     assert shift_length(SO(3).identity()) is None
+
+
+def test_rows_and_sweeps_call_a_generator_alike() -> None:
+    found = audit(stretched, torch.randn(8, 3), TURNS, per_generator=True)
+    rows = {c.part.removeprefix("Lie derivative, ") for c in found.checks if c.kind == "lie"}
+    assert {t.sweep for t in found.tried if t.sweep} == {"rotations x", "rotations y", "rotations z"} <= rows
