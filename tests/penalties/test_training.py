@@ -229,6 +229,17 @@ def test_a_graph_of_torch_geometric() -> None:
         assert float(penalty(lambda d: pull(d, 0.1), batch)) > 1e-3
 
 
+def test_an_egnn_on_point_clouds() -> None:
+    from benchmarks.models import STEERED, Graph
+
+    torch.manual_seed(0)
+    model, inputs = Graph(width=16, layers=2), (draw(10, 3).float(), draw(10, 16).float())
+    for penalty in (LieDerivativePenalty(STEERED, elements=1), AugmentationPenalty(STEERED, anchor="model")):
+        assert float(penalty(model, inputs).detach()) < 1e-9
+        leaking = lambda x, h: {k: v + 0.1 * x[:, :1] for k, v in model(x, h).items()}  # noqa: E731
+        assert float(penalty(leaking, inputs).detach()) > 1e-4
+
+
 # -- processes ----------------------------------------------------------------------------------------------------------
 
 
