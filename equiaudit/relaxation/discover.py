@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 from equiaudit.groups import O
 from equiaudit.groups.base import Group
 from equiaudit.relaxation.module import NAME
-from equiaudit.relaxation.plain import as_linear, declared, grid_of, is_trivial, vector_neurons
+from equiaudit.relaxation.plain import CONTAINERS, as_linear, declared, grid_of, is_trivial, vector_neurons
 from equiaudit.relaxation.site import LinearSite, RelaxationError
 from equiaudit.representations.base import Representation
 from equiaudit.representations.image import Image
@@ -31,7 +31,7 @@ MAX_ENTRIES = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Relaxable:
-    """One layer: its site, or the reason why it has none."""
+    """One layer: its site, or the reason why it has none; and whether ``hidden=`` declares it."""
 
     name: str
     layer: nn.Module
@@ -87,7 +87,7 @@ def relaxable(model: nn.Module, symmetry: Symmetry | None = None, adapters: Sequ
       0: vector neurons, W 24 x 12 (288 entries)
     """
     names = [name for name, _ in model.named_modules() if name]
-    lost = [p for p in (symmetry.hidden if symmetry is not None else {}) if not any(fnmatchcase(n, p) for n in names)]
+    lost = [p for p in (symmetry.hidden if symmetry is not None else {}) if not any(fits(n, p) for n in names)]
     if lost:
         raise RelaxationError(
             f"hidden= declares {', '.join(map(repr, lost))}, and no module has such a name; there are {', '.join(names)}"
@@ -116,7 +116,8 @@ def look(name: str, layer: nn.Module, symmetry: Symmetry | None, adapters: Seque
     try:
         site = _site(name, layer, pair, group, adapters)
     except RelaxationError as error:
-        return Relaxable(name, layer, None, str(error).removeprefix(f"{name}: "))
+        wrong = pair is not None and not isinstance(layer, CONTAINERS)
+        return Relaxable(name, layer, None, str(error).removeprefix(f"{name}: "), wrong)
     if site is None:
         return Relaxable(name, layer, None, why_not(layer, pair is not None))
     if any(isinstance(p, UninitializedParameter) for p in layer.parameters()):
@@ -184,7 +185,12 @@ def why_not(layer: nn.Module, was_declared: bool) -> str:
 
 def _declared_pair(name: str, symmetry: Symmetry | None) -> Any:
     patterns = symmetry.hidden if symmetry is not None and name else {}  # the model itself is no hidden layer
-    return next((pair for pattern, pair in patterns.items() if fnmatchcase(name, pattern)), None)
+    return next((pair for pattern, pair in patterns.items() if fits(name, pattern)), None)
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a pattern of ``hidden=`` means this module: a star stays between two dots, for what is inside differs."""
+    return name.count(".") == pattern.count(".") and fnmatchcase(name, pattern)
 
 
 def choose(listing: Listing, layers: Any, model: nn.Module) -> list[Relaxable]:
@@ -194,6 +200,9 @@ def choose(listing: Listing, layers: Any, model: nn.Module) -> list[Relaxable]:
         RelaxationError: a name that can't be relaxed, with the reason; a pattern that fits nothing.
     """
     if layers is None:
+        wrong = [row for row in listing.refused if row.by_declaration]
+        if wrong:
+            raise RelaxationError("; ".join(f"{row.name} can't be relaxed: {row.reason}" for row in wrong))
         # between scalars every map is equivariant: nothing is relaxed there
         chosen = [r for r in listing.found if r.site and not (is_trivial(r.site.rep_in) and is_trivial(r.site.rep_out))]
         if not chosen:

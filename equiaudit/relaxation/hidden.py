@@ -87,4 +87,15 @@ def _compare(handle: Relaxed, name: str, g: Any, here: list[Tensor], there: list
         )
     solution = torch.linalg.lstsq(x[fit], y[fit], driver="gelsd" if x.device.type == "cpu" else None).solution
     fitted = float((y - x @ solution)[test].square().mean().sqrt()) / size
-    return HiddenFit(name, declared, fitted, "moved" if fitted < BETTER * declared else "not equivariant")
+    if fitted >= BETTER * declared:
+        return HiddenFit(name, declared, fitted, "not equivariant")
+    return HiddenFit(name, declared, fitted, "moved", _relation(x[fit], solution, site.rep_out, g))
+
+
+def _relation(x: Tensor, solution: Tensor, rep: Any, g: Any) -> str:
+    # equivalent representations have the same trace at every element; T_g is known only where the features span
+    if int(torch.linalg.matrix_rank(x)) < x.shape[-1]:
+        return "the features do not span, so that it can't be compared with the declared one"
+    ours = rep.act(g, torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)).diagonal().sum()
+    close = abs(float(solution.diagonal().sum() - ours)) < CLOSE * x.shape[-1]
+    return "the declared one in another basis" if close else "not equivalent to the declared one"

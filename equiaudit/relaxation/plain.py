@@ -13,12 +13,12 @@ from equiaudit.groups import O
 from equiaudit.groups.base import Element, Group
 from equiaudit.relaxation.site import Convolution, LinearSite, RelaxationError
 from equiaudit.relaxation.vector_neurons import VNLinear
-from equiaudit.representations.base import Representation, RepresentationError
+from equiaudit.representations.base import MatrixRepresentation, Representation, RepresentationError
 from equiaudit.representations.compose import Kronecker, Sum
 from equiaudit.representations.image import Image
 from equiaudit.representations.irreps import Irreps
 from equiaudit.representations.resolve import as_representation
-from equiaudit.representations.simple import Points, Pseudovector, Scalar, Vector
+from equiaudit.representations.simple import CartesianTensor, Points, Pseudovector, Scalar, Vector
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 GRIDS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
@@ -96,7 +96,7 @@ def declared(name: str, layer: nn.Module, pair: Any, group: Group) -> LinearSite
         d = {rep.size(group) for rep in reps}
         if len(d) != 1 or None in d:
             raise RelaxationError(
-                f"{name} mixes dimension -1, so dimension -2 must be the same in and out, got {pair!r}"
+                f"{name}: it mixes dimension -1, so dimension -2 must be the same in and out, got {pair!r}"
             )
         n, m, size = layer.in_features, layer.out_features, int(d.pop() or 1)
         first, last = (side_by_side(rep, k, group) for rep, k in zip(reps, (n, m), strict=True))
@@ -128,6 +128,13 @@ def as_linear(name: str, value: Any, group: Group) -> Representation:
     except RepresentationError as error:
         raise RelaxationError(f"{name}: {error}") from None
     terms = [term for _, term in rep.terms] if isinstance(rep, Sum) else [rep]
+    for term in terms:
+        if isinstance(term, CartesianTensor):
+            raise RelaxationError(
+                f"{name}: {term!r} acts on dimensions {term.dims}; for flattened components declare Kronecker(Vector(), Vector())"
+            )
+        if not isinstance(term, (MatrixRepresentation, Image)):
+            raise RelaxationError(f"{name}: {term!r} has no matrices, so that nothing can be said about W")
     if group.affine and any(isinstance(term, Points) for term in terms):
         raise RelaxationError(
             f"{name}: points move under translations and W is linear; centre the positions and declare 'vector'"
@@ -137,6 +144,8 @@ def as_linear(name: str, value: Any, group: Group) -> Representation:
 
 def _sized(name: str, rep: Representation, features: int | None, group: Group, side: str) -> Representation:
     size = rep.size(group)
+    if features == 0:
+        raise RelaxationError(f"{name}: the layer's {side} has no features")
     if size is None:
         if features is None:
             raise RelaxationError(f"{name}: {rep!r} fits any length; say how many: 16 * {rep!r} for the {side}")

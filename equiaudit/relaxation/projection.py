@@ -230,7 +230,7 @@ def _warnings(layers: tuple[LayerProjection, ...], hidden: Sequence[Any]) -> lis
         out.append(f"the schedule had not ended: {where}")
     if moved and left:
         out.append(
-            f"the features of {', '.join(moved)} carry another representation than the declared one: taking W away destroys "
+            f"the features of {', '.join(moved)} carry another representation than the declared one: taking W away loses "
             "what was learned there (arXiv 2506.02269); anneal theta to 0 before projecting"
         )
     return out

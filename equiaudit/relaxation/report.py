@@ -47,7 +47,7 @@ class HiddenFit:
         declared: RMS of h(gx) − ρ_out(g) h(x) over that of h, on rows held back.
         fitted: the same with the best linear map T_g in place of the declared ρ_out(g); None where rows don't suffice.
         verdict: "as declared", "moved" (T_g explains what ρ_out(g) does not), "not equivariant" or "unknown".
-        note: why it is unknown.
+        note: why it is unknown; of one that moved, whether it is equivalent to the declared one (by its trace).
     """
 
     name: str

@@ -141,9 +141,9 @@ def test_fold_of_a_linear_layer_between_irreps() -> None:
 
 def convolution(group, padding: str = "zeros") -> tuple[nn.Sequential, Symmetry]:
     order = len(group.elements())
-    hidden = {"0": (Image(channels=2 * Scalar()), Image(channels=Regular(group)))}
+    hidden = {"0": (Image(channels=2 * Scalar()), Image(channels=Regular()))}
     layer = nn.Sequential(nn.Conv2d(2, order, 3, padding=1, padding_mode=padding, bias=False)).double()
-    claim = Symmetry(group, Image(), Image(channels=Regular(group)), hidden=hidden)
+    claim = Symmetry(group, Image(), Image(channels=Regular()), hidden=hidden)
     free = relax(layer, claim, init="default", check=False)
     free.theta = 1.0
     nn.init.zeros_(layer[0].weight)
@@ -185,7 +185,7 @@ def test_the_penalty_of_a_kernel_is_zero_where_it_is_equivariant() -> None:
 
 def test_a_wrongly_declared_convolution_is_refused() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1))
-    claim = Symmetry(Cyclic(4), Image(), Image(), hidden={"0": (2 * Scalar(), Regular(Cyclic(4)))})
+    claim = Symmetry(Cyclic(4), Image(), Image(), hidden={"0": (2 * Scalar(), Regular())})
     with pytest.raises(RelaxationError, match=r"0 \(Conv2d\) is not equivariant from 2 \* Scalar\(\) to"):
         relax(model, claim)
 

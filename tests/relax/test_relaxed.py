@@ -290,6 +290,12 @@ def test_a_declared_linear_layer_on_vector_channels() -> None:
             r"vectors can't be relaxed: Irreps\('1x0e\+1x2e'\) has size 6, the layer's input has 4 features",
         ),
         (("points", "vector"), "Points.* 3"),
+        (("tensor", "vector"), r"declare Kronecker\(Vector\(\), Vector\(\)\)"),
+        ((lambda g, x: x, "vector"), "has no matrices, so that nothing can be said about W"),
+        (
+            (Vector(dim=-2), "scalar"),
+            "vectors can't be relaxed: it mixes dimension -1, so dimension -2 must be the same",
+        ),
         (("nonsense", "vector"), "vectors can't be relaxed: unknown representation 'nonsense'"),
         ("vector", r"hidden\['vectors'\] must be a pair \(inputs, outputs\)"),
     ],
@@ -315,6 +321,36 @@ def test_points_are_no_linear_representation() -> None:
 def test_sizes_say_how_to_write_several() -> None:
     with pytest.raises(RelaxationError, match=r"for 2 of them write 2 \* Vector\(\)"):
         relax(nn.Sequential(nn.Linear(6, 6)), Symmetry(O(3), hidden={"0": ("vector", "vector")}), layers="0")
+
+
+def test_a_wrong_declaration_is_no_silent_omission() -> None:
+    model = nn.ModuleDict({"good": VNLinear(2, 2), "wrong": nn.Linear(4, 4)})
+    with pytest.raises(
+        RelaxationError, match=r"wrong can't be relaxed: Vector\(\) has size 3, the layer's input has 4 features"
+    ):
+        relax(model, Symmetry(O(3), hidden={"wrong": ("vector", "vector")}))
+
+
+def test_a_star_stays_between_dots() -> None:
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deep = nn.Linear(7, 7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    model = nn.ModuleDict({"layers": nn.ModuleList([Inner(), nn.Sequential(nn.Linear(2, 2))])})
+    claim = Symmetry(O(3), hidden={"layers.*": ("vector", "vector")})
+    assert relaxable(model, claim).names == ("layers.0",)
+    assert list(relax(model, claim).thetas) == ["layers.0"]  # the container is listed as refused, and no error
+
+
+def test_layers_without_features_are_refused() -> None:
+    with pytest.warns(UserWarning, match="zero-element"):
+        layer = nn.Linear(0, 3)
+    with pytest.raises(RelaxationError, match="the layer's input has no features"):
+        relax(nn.Sequential(layer), Symmetry(O(3), hidden={"0": ("scalar", "vector")}), layers="0")
 
 
 def test_containers_are_refused() -> None:
@@ -525,7 +561,7 @@ def test_on_a_gpu() -> None:
 def test_a_kernel_without_a_known_equivariant_part() -> None:
     # turns by 45° move pixels between pixels: W can be relaxed and dropped, not folded
     model = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1))
-    claim = Symmetry(Cyclic(8), Image(), Image(), hidden={"0": (2 * Scalar(), Regular(Cyclic(8)))})
+    claim = Symmetry(Cyclic(8), Image(), Image(), hidden={"0": (2 * Scalar(), Regular())})
     relaxed = relax(model, claim, init="default")
     relaxed.theta = 0.5
     with pytest.raises(RelaxationError, match=r"0: the equivariant part of its kernel is not known for Cyclic\(8\)"):
