@@ -93,13 +93,13 @@ def work_on(setting: Setting, compiling: bool, device: str) -> dict[str, Any]:
 _COMPILED: dict[Any, Any] = {}
 
 
-def compiler() -> Compile:
+def compiler(backend: str = "inductor") -> Compile:
     """torch.compile, told to look at hooks: by default a graph made for a plain model serves a relaxed one too."""
     import torch._dynamo
 
     torch._dynamo.config.skip_nnmodule_hook_guards = False
     torch._dynamo.config.cache_size_limit = 64
-    return lambda f: _COMPILED.setdefault(f, torch.compile(f, dynamic=False))
+    return lambda f: _COMPILED.setdefault((f, backend), torch.compile(f, dynamic=False, backend=backend))
 
 
 def _results(work: Any, todo: list[Setting], jobs: int) -> Iterator[tuple[Setting, Any]]:

@@ -41,8 +41,7 @@ def train(setting: Setting, compiled: Compile | None = None, device: str = "cpu"
     """
     task, options, seed = setting["task"], setting["options"], setting["seed"]
     train_set, valid, test = (load(split, task["clip"]).to(device) for split in ("train", "valid", "test"))
-    draw = torch.Generator().manual_seed(seed)
-    train_set = train_set[torch.randperm(len(train_set), generator=draw)[: task["samples"]]]
+    train_set = subset(train_set, task["samples"], seed)
     torch.manual_seed(seed)  # the same weights in every arm
     model = NETWORKS[task["network"]].build(task["layers"]).to(device)
     relaxed = _relax(model, task["network"], options)
@@ -99,6 +98,12 @@ def train(setting: Setting, compiled: Compile | None = None, device: str = "cpu"
         "wall_per_step": clock.wall / steps,
         "cpu_per_step": clock.cpu / steps,
     }
+
+
+def subset(windows: Windows, count: int, seed: int) -> Windows:
+    """The windows that a seed trains on."""
+    order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))
+    return windows[order[:count].to(windows.charges.device)]
 
 
 def rate_at(t: float) -> float:
@@ -207,9 +212,9 @@ def _look(
     model: nn.Module, relaxed: Relaxed | None, valid: Windows, options: dict[str, Any], closely: bool
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"lie": relative_derivative(model, valid[:16])} if closely else {}
-    if relaxed is None or options["theta"] == "kept":
+    if relaxed is None:
         return found | {"valid": evaluate(model, valid)}
-    with relaxed.at(theta=0.0):
+    with relaxed.at(theta=relaxed.theta if options["theta"] == "kept" else 0.0):
         found["valid"] = evaluate(model, valid)
     if not closely:
         return found
@@ -226,14 +231,13 @@ def relative_derivative(model: nn.Module, windows: Windows) -> float:
     with torch.no_grad():
         free = windows.positions + windows.velocities
         size = (model(*windows.inputs) - free).square().mean().sqrt()
-    return float(moved.square().mean().sqrt() / size)
+    return float(moved.square().mean().sqrt() / size) if size > 0 else 0.0  # before the first step nothing is added
 
 
 def _projected(model: nn.Module, relaxed: Relaxed | None, options: dict[str, Any]) -> nn.Module:
     if relaxed is None or options["theta"] == "kept":
         return model
-    with relaxed.at(theta=0.0):  # folded before, or dropped
-        return project(relaxed, "drop", confirm=None)[0]
+    return project(relaxed, "drop", confirm=None)[0]  # what is to be folded was folded before
 
 
 def _symmetry(model: nn.Module, windows: Windows, seed: int) -> dict[str, Any]:

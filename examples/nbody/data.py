@@ -126,7 +126,7 @@ def _simulate_with_bar(split: str, count: int, seed: int, clip: str) -> Windows:
 
 def _read(path: Path) -> Windows | None:
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a damaged file open
             found = Windows(
                 *(torch.from_numpy(file[name]) for name in ("positions", "velocities", "charges", "targets"))
             )

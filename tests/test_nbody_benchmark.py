@@ -1,0 +1,317 @@
+"""The comparison of arms: pairing, search, resumption, statistics and the page; on toy data, a few steps each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats as scipy_stats
+
+from benchmarks.nbody import arms, cells, plan, setting, stats, store, terms, training
+from benchmarks.nbody.__main__ import compiler, work_on
+from benchmarks.nbody.arms import ARMS, Arm
+from benchmarks.nbody.cells import CELLS
+from benchmarks.nbody.plan import Missing, Part, choose, next_runs
+from benchmarks.nbody.setting import key_of, make_setting
+from equiaudit import intertwiners
+from equiaudit.groups import O
+from equiaudit.relaxation import LinearSite
+from examples.nbody.data import Windows, make_windows
+from examples.nbody.egnn import EquivariantLinear, features, linear_site
+
+ROOT = Path(__file__).parents[1]
+TOY = replace(CELLS["smoke"], samples=12, steps=10, batch=4)
+PULLED = {"adaptive": {"pull": 1e-3}, "learned": {"pull": 1e-3}}
+
+
+@pytest.fixture(scope="module")
+def windows() -> dict[str, Windows]:
+    return {
+        split: make_windows(count, seed) for split, count, seed in (("train", 24, 1), ("valid", 16, 2), ("test", 16, 3))
+    }
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch, windows: dict[str, Windows]) -> None:
+    monkeypatch.setattr(training, "load", lambda split, clip: windows[split])
+    monkeypatch.setitem(cells.CELLS, "smoke", TOY)
+
+
+def run(arm: str, seed: int = 1, **options: Any) -> dict[str, Any]:
+    return training.train(make_setting(TOY, ARMS[arm], seed, **(PULLED.get(arm, {}) | options)))
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_every_arm_runs_and_its_record_is_plain(arm: str) -> None:
+    record = run(arm, beta=1.0) if arm.startswith("remul") else run(arm)
+    assert json.loads(json.dumps(record, allow_nan=False))["test"] > 0
+    assert record["looks"][-1]["step"] == record["steps"] == round(10 * record["setting"]["options"]["length"])
+    exact = record["lie"] < 1e-5  # float32
+    assert exact == (arm in plan.EXACT and arm != "pathway")
+    if record["setting"]["options"]["relax"]:
+        left = record["looks"][-1]["theta"].values()
+        assert all(theta == (arm == "pathway") for theta in left)
+
+
+def test_runs_of_a_seed_are_paired() -> None:
+    """A relaxation that never counts changes nothing: same data, weights and batches."""
+    plain, idle = run("standard"), run("no-terms", init="zeros", w_rate=0.0)
+    assert idle["test"] == plain["test"]
+    assert idle["extra_parameters"] > 0
+    assert run("relaxed", rate=1e-2)["test"] != plain["test"]
+
+
+def test_a_run_repeats_and_seeds_differ() -> None:
+    first, again, other = run("early"), run("early"), run("early", seed=2)
+    assert first["test"] == again["test"]
+    assert first["test"] != other["test"]
+
+
+def test_windows_vary_with_the_seed(windows: dict[str, Windows]) -> None:
+    pool = windows["train"]
+    first, again, other = (set(training.subset(pool, 12, seed).targets[:, 0, 0].tolist()) for seed in (1, 1, 2))
+    assert first == again != other
+    assert len(first) == 12
+    assert first | other <= set(pool.targets[:, 0, 0].tolist())
+
+
+def test_a_run_learns_from_the_windows_of_its_seed(
+    monkeypatch: pytest.MonkeyPatch, windows: dict[str, Windows]
+) -> None:
+    seen: set[float] = set()
+
+    def spy(model: Any, batch: Windows) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            seen.update(batch.targets[:, 0, 0].tolist())
+        return terms.mean_squared_error(model, batch)
+
+    monkeypatch.setattr(training, "mean_squared_error", spy)
+    run("standard", 5)
+    assert seen <= set(training.subset(windows["train"], TOY.samples, 5).targets[:, 0, 0].tolist())
+
+
+def test_a_run_that_diverges_is_recorded_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "mean_squared_error", lambda model, batch: model(*batch.inputs).mean() * float("nan"))
+    assert run("standard").keys() == {"key", "setting", "diverged"}
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+    assert training.rate_at(0.0) == 0.0
+    assert training.rate_at(training.WARM_UP) == 1.0
+    assert training.rate_at(1.0) < 1e-12
+
+
+# terms on W
+
+
+@pytest.fixture(scope="module")
+def site() -> LinearSite:
+    found = linear_site(EquivariantLinear(2, 4, 2, 5))
+    assert found is not None
+    return found
+
+
+def null_space(of: Any, site: LinearSite) -> int:
+    size = site.entries
+    hessian = torch.autograd.functional.hessian(lambda w: of(w.reshape(site.shape)), torch.zeros(size))
+    return size - int(torch.linalg.matrix_rank(hessian.double(), hermitian=True, rtol=1e-5))
+
+
+def test_only_the_correct_lie_term_leaves_equivariant_weights_alone(site: LinearSite) -> None:
+    """Vectors 4 → 5: 20 exact maps under the correct term, none under the released code's."""
+    vectors = replace(site, rep_in=features(0, 4), rep_out=features(0, 5), dim_in=12, dim_out=15)
+    assert (
+        null_space(terms.operator(vectors), vectors)
+        == 20
+        == intertwiners.dimension(O(3), features(0, 4), features(0, 5))
+    )
+    assert null_space(terms.scrambled(vectors), vectors) == 0
+
+
+def test_the_operator_term_is_the_commutator(site: LinearSite) -> None:
+    weight = torch.randn(site.shape)
+    wanted = intertwiners.defect(weight, site.rep_in, site.rep_out, O(3)) / site.entries
+    assert torch.allclose(terms.operator(site)(weight), wanted, rtol=1e-5, atol=0)
+
+
+def test_turned_windows_are_turned(windows: dict[str, Windows]) -> None:
+    batch = windows["train"]
+    moved = terms.turned(batch, torch.Generator().manual_seed(0))
+    lengths = [torch.cdist(b.positions, b.targets) for b in (batch, moved)]
+    assert torch.allclose(*lengths, atol=1e-5)
+    assert not torch.allclose(batch.positions, moved.positions, atol=0.1)
+    sides = [torch.linalg.det(b.positions[:, :3]).sign() for b in (batch, moved)]
+    assert 0 < int((sides[0] != sides[1]).sum()) < len(batch)  # some are inverted
+
+
+# search and resumption
+
+
+def record_of(made: dict[str, Any], valid: float, test: float = 1.0) -> dict[str, Any]:
+    return {"key": key_of(made), "setting": made, "valid": valid, "test": test, "looks": []}
+
+
+def answer(part: Part, score: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Make every run that is asked for, with a made-up validation error."""
+    known: dict[str, Any] = {}
+    asked = []
+    while todo := next_runs([part], known):
+        for made in todo:
+            asked.append(made)
+            known[key_of(made)] = record_of(made, score(made["options"]))
+    return known, asked
+
+
+def test_the_search_finds_the_best_settings_on_seeds_of_its_own() -> None:
+    part = Part(plan.PRIMARY, ("early",), seeds=(0, 1, 2))
+
+    def score(options: dict[str, Any]) -> float:
+        return 1.0 + (options["rate"] != 1.6e-2) + (options["magnitude"] != 0.03)
+
+    known, asked = answer(part, score)
+    assert choose(part, "early", known) == {"rate": 1.6e-2, "magnitude": 0.03}
+    reported = [made for made in asked if made["seed"] < 1000]
+    assert len(reported) == 3
+    assert {made["seed"] for made in asked} - {0, 1, 2} == set(plan.TUNING_SEEDS)
+    assert all(made["options"]["rate"] == 1.6e-2 for made in reported)
+
+
+def test_the_search_does_not_look_at_the_test_error() -> None:
+    part = Part(plan.PRIMARY, ("standard",), seeds=(0,))
+    known, _ = answer(part, lambda options: options["rate"])
+    for record in known.values():
+        record["test"] = 1 / record["valid"]
+    assert choose(part, "standard", known)["rate"] == min(arms.RATES)
+
+
+def test_a_rate_at_which_a_run_diverges_is_not_chosen() -> None:
+    part = Part(plan.PRIMARY, ("standard",), seeds=(0,))
+    known, _ = answer(part, lambda options: -1.0 / options["rate"] + 1e3)
+    for record in known.values():
+        if record["setting"]["options"]["rate"] == min(arms.RATES):
+            del record["valid"]
+    assert choose(part, "standard", known)["rate"] == sorted(arms.RATES)[1]
+
+
+def test_other_cells_search_the_rate_and_inherit_the_rest() -> None:
+    part = Part("n3000", ("early",), seeds=(0,))
+    with pytest.raises(Missing):
+        choose(part, "early", {})
+    _, asked = answer(part, lambda options: 1.0 + (options["magnitude"] != 3.0))
+    mine = [made for made in asked if made["cell"] == "n3000" and made["seed"] >= 1000]
+    assert {made["options"]["magnitude"] for made in mine} == {3.0}
+    assert {made["options"]["rate"] for made in mine} == set(arms.RATES)
+
+
+def test_the_under_tuned_cell_is_not_tuned() -> None:
+    _, asked = answer(Part("low-rate", ("standard",), seeds=(0,)), lambda options: 1.0)
+    (made,) = [made for made in asked if made["cell"] == "low-rate"]
+    assert made["options"]["rate"] == 5e-4
+    assert made["task"]["constant_rate"]
+
+
+@pytest.mark.parametrize("preset", list(plan.PRESETS))
+def test_presets_name_known_arms_and_cells(preset: str) -> None:
+    for part in plan.PRESETS[preset]:
+        assert part.cell in CELLS
+        assert set(part.arms) <= set(ARMS)
+        assert "standard" in part.arms or part.cell == plan.PRIMARY
+        assert not set(part.seeds) & set(part.tuning)
+
+
+def test_what_is_known_is_not_run_again() -> None:
+    part = Part("smoke", ("standard",), (0, 1), (1000,))
+    known, asked = answer(part, lambda options: 1.0)
+    lost = known.pop(key_of(asked[-1]))
+    assert [key_of(made) for made in next_runs([part], known)] == [lost["key"]]
+
+
+def test_the_key_names_what_is_computed() -> None:
+    made = make_setting(TOY, ARMS["standard"], 0)
+    assert key_of(made) != key_of(make_setting(TOY, ARMS["standard"], 1))
+    assert key_of(made) != key_of(make_setting(replace(TOY, steps=11), ARMS["standard"], 0))
+    assert key_of(made) == key_of(make_setting(replace(TOY, says="another text"), ARMS["standard"], 0))
+    assert key_of(made) != key_of(made | {"version": setting.VERSION + 1})
+
+
+def test_an_arm_with_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValueError, match="arm 'mine' sets wrate; known are network, rate"):
+        Arm("mine", "", {"wrate": 1})
+
+
+# records and page
+
+
+def test_a_line_that_was_cut_off_is_left_out_and_harms_no_other(tmp_path: Path) -> None:
+    first, second = (record_of(make_setting(TOY, ARMS["standard"], seed), 1.0) for seed in (0, 1))
+    store.append(first, tmp_path)
+    path = tmp_path / "smoke.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + whole[: len(whole) // 2])
+    store.append(second, tmp_path)
+    assert [r["key"] for r in store.read(tmp_path)] == [first["key"], second["key"]]
+
+
+def test_intervals_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    ours, base = np.exp(rng.normal(0, 0.1, 16)), np.exp(rng.normal(0, 0.1, 16))
+    found = stats.compare(dict(enumerate(ours)), dict(enumerate(base)))
+    assert found is not None
+    wanted = scipy_stats.ttest_rel(np.log(ours), np.log(base))
+    interval = wanted.confidence_interval(0.95)
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert (np.log1p(found.low), np.log1p(found.high)) == pytest.approx((interval.low, interval.high))
+
+
+def test_only_common_seeds_are_compared() -> None:
+    assert stats.compare({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0, 3: 1.0}) is None
+    found = stats.compare({0: 1.0, 1: 2.0, 2: 3.0, 9: 99.0}, {0: 2.0, 1: 4.0, 2: 6.0})
+    assert found is not None
+    assert (found.seeds, found.change) == (3, pytest.approx(-0.5))
+
+
+def test_the_page_is_written_from_records_alone(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.nbody.report import write_page
+
+    for arm in ("standard", "early"):
+        for seed in (0, 1, 2, 1000):
+            record = work_on(make_setting(TOY, ARMS[arm], seed), compiling=False, device="cpu")
+            store.append(record, tmp_path)
+    text = write_page(tmp_path).read_text()
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert rows["standard"].split("|")[2].strip() == "3"
+    base, early = ({r["setting"]["seed"]: r["test"] for r in store.read(tmp_path) if r["setting"]["arm"] == a and
+                    r["setting"]["seed"] < 1000} for a in ("standard", "early"))  # fmt: skip
+    paired = stats.compare(early, base)
+    assert paired is not None
+    assert f"{100 * paired.change:+.1f} %" in rows["early"]
+    assert "best projected relaxed arm `early`" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (tmp_path / line.split("(")[1].rstrip(")")).stat().st_size > 1000
+
+
+def test_a_compiled_run_relaxes_too() -> None:
+    """By default torch.compile would serve the relaxed network by the graph of the plain one, without a word."""
+    found = {
+        (arm, way): training.train(make_setting(TOY, ARMS[arm], 1, **options), compiled)["test"]
+        for way, compiled in (("eager", None), ("compiled", compiler("eager")))
+        for arm, options in (("standard", {}), ("no-terms", {"init": "default"}))
+    }
+    assert found["no-terms", "compiled"] == pytest.approx(found["no-terms", "eager"], rel=1e-2)
+    assert abs(found["no-terms", "compiled"] / found["standard", "compiled"] - 1) > 0.02
+
+
+def test_the_command_says_what_it_takes() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "benchmarks.nbody", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--preset {smoke,cpu,night,gpu}" in shown.stdout
