@@ -18,6 +18,8 @@ CLOSE = 1e-2
 """Below this relative residual the declared representation holds, for the purpose of this question."""
 BETTER = 1 / 3
 """The fitted map explains what the declared one does not if it leaves less than this part of the residual."""
+NOISE = 1e-5
+"""Directions of the features below this part of the largest are rounding (of single precision)."""
 SPARE = 1.5
 """Rows to fit on, in multiples of the features."""
 
@@ -85,7 +87,7 @@ def _compare(handle: Relaxed, name: str, g: Any, here: list[Tensor], there: list
         return HiddenFit(
             name, declared, None, "unknown", f"{len(x)} rows for {site.dim_out} features; give {need} or more"
         )
-    solution = torch.linalg.lstsq(x[fit], y[fit], driver="gelsd" if x.device.type == "cpu" else None).solution
+    solution = torch.linalg.pinv(x[fit], rtol=NOISE) @ y[fit]
     fitted = float((y - x @ solution)[test].square().mean().sqrt()) / size
     if fitted >= BETTER * declared:
         return HiddenFit(name, declared, fitted, "not equivariant")
@@ -94,7 +96,7 @@ def _compare(handle: Relaxed, name: str, g: Any, here: list[Tensor], there: list
 
 def _relation(x: Tensor, solution: Tensor, rep: Any, g: Any) -> str:
     # equivalent representations have the same trace at every element; T_g is known only where the features span
-    if int(torch.linalg.matrix_rank(x)) < x.shape[-1]:
+    if int(torch.linalg.matrix_rank(x, rtol=NOISE)) < x.shape[-1]:
         return "the features do not span, so that it can't be compared with the declared one"
     ours = rep.act(g, torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)).diagonal().sum()
     close = abs(float(solution.diagonal().sum() - ours)) < CLOSE * x.shape[-1]

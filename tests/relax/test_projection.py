@@ -353,6 +353,17 @@ def test_a_hidden_representation_that_moved_is_found() -> None:
     assert "carry another representation than the declared one" in str(report)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_another_basis_is_told_from_features_that_do_not_span(dtype: torch.dtype) -> None:
+    for channels, note in ((2, "the declared one in another basis"), (4, "the features do not span")):
+        layer = VNLinear(2, channels).to(dtype)
+        relaxed = relax(layer, Symmetry(O(3), "vector", "vector"), init="default")
+        relaxed.theta = 1.0
+        (row,) = project(relaxed, inputs=torch.randn(64, 2, 3, dtype=dtype), confirm=None)[1].hidden
+        assert row.verdict == "moved"
+        assert row.note.startswith(note)
+
+
 def test_hidden_representations_that_stay_or_break_or_are_unknown() -> None:
     x = points(400)
     still = project(relaxed_network(theta=0.0), inputs=x, confirm=None)[1]
