@@ -57,7 +57,9 @@ class Ledger:
     def records(self) -> tuple[Record, ...]:
         """All records, by nodeid; equal labels of one test are numbered."""
         found: list[Record] = []
-        every = {nodeid: (t.records, t.outcome, t.tries) for nodeid, t in self.tests.items()}
+        every: dict[str, tuple[list[Record], str | None, int]] = {
+            nodeid: (t.records, t.outcome, t.tries) for nodeid, t in self.tests.items()
+        }
         every |= {nodeid: (records, None, 1) for nodeid, records in self.fixtures.items()}
         for _, (records, outcome, tries) in sorted(every.items()):
             named = numbered(records)

@@ -21,7 +21,7 @@ class Cell:
     layers: int = 2
     network: str = "egnn"
     clip: str = "norm"
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 50
     rates: tuple[float, ...] = ()
     """Where the learning rate is searched, if not where the arms say."""
@@ -66,7 +66,6 @@ CELLS = {
             1000,
             layers=4,
             network="segnn",
-            steps=2000,
             rates=SEGNN_RATES,
         ),
         Cell("n9000", "9000 samples, 4 layers, SEGNN", 9000, layers=4, network="segnn", steps=20000, rates=SEGNN_RATES),

@@ -19,6 +19,7 @@ PRIMARY = "n1000"
 FREE = tuple(name for name, arm in ARMS.items() if arm.fixed.get("network") == "transformer")
 EXACT = tuple(name for name in ARMS if name not in FREE)
 CORE = ("standard", "decay", "longer", "relaxed", "early", "w-rate", "learned")
+MAIN = ("standard", "decay", "relaxed", "early", "learned")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ PRESETS: dict[str, tuple[Part, ...]] = {
     "smoke": (Part("smoke", ("standard", "early"), (0, 1), (1000,)),),
     "cpu": (
         Part(PRIMARY, CORE),
-        Part(PRIMARY, tuple(arm for arm in EXACT if arm not in CORE)),
-        Part("n3000", CORE),
-        Part("n300", CORE),
-        Part(PRIMARY, FREE, tuple(range(8))),
         Part("low-rate", ("standard", "relaxed", "early"), tuple(range(8))),
+        Part("n300", MAIN),
+        Part(PRIMARY, tuple(arm for arm in EXACT if arm not in CORE)),
+        Part("n3000", MAIN),
+        Part(PRIMARY, FREE, tuple(range(8))),
     ),
 }
 PRESETS["night"] = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import _global_forward_hooks_with_kwargs, register_module_forward_hook
 
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.noise import NoiseMode
@@ -78,6 +78,8 @@ def _listening(evaluator: Evaluator, found: Recording) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+        # torch leaves this mark of a removed hook behind, and torch.compile then warns of a global hook
+        _global_forward_hooks_with_kwargs.pop(handle.id, None)
 
 
 def names_of(evaluator: Evaluator) -> dict[int, str]:

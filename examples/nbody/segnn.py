@@ -82,10 +82,15 @@ class Edges:
 
 
 class SEGNN(nn.Module):
-    """Positions after ``TIME`` from positions, velocities [batch, n, 3] and charges [batch, n]; exact under E(3)."""
+    """Positions after ``TIME`` from positions, velocities [batch, n, 3] and charges [batch, n]; exact under E(3).
 
-    def __init__(self, layers: int = 4, scalars: int = 32, vectors: int = 32) -> None:
+    ``centre_over`` is the dimension that is averaged to centre the positions: −2, the particles. The public SEGNN code has
+    ``pos.mean(1)`` where rows are particles, which is −1 here: the mean of x, y and z of each particle. See docs/nbody.md.
+    """
+
+    def __init__(self, layers: int = 4, scalars: int = 32, vectors: int = 32, centre_over: int = -2) -> None:
         super().__init__()
+        self.centre_over = centre_over
         features = irreps(scalars, vectors)
         self.embed = o3.FullyConnectedTensorProduct(irreps(3, 2), ATTRIBUTES, features)
         self.layers = nn.ModuleList(Layer(scalars, vectors) for _ in range(layers))
@@ -98,7 +103,7 @@ class SEGNN(nn.Module):
     def forward(self, positions: Tensor, velocities: Tensor, charges: Tensor) -> Tensor:
         """Positions [batch, n, 3]."""
         edges = Edges(positions, charges)
-        centred = positions - positions.mean(-2, keepdim=True)
+        centred = positions - positions.mean(self.centre_over, keepdim=True)
         far = centred.square().sum(-1, keepdim=True)
         centred = centred * (1 + far).rsqrt()
         speed = velocities.square().sum(-1, keepdim=True).log1p()

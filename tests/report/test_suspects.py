@@ -46,7 +46,10 @@ FAULTS = {
         "the order of nodes or edges enters",
     ),
     "tie": (nearest, SQUARE, Symmetry(SO(3), "vector", "vector"), "only the given input breaks: rounding decides"),
-    "image": (padded, torch.randn(1, 1, 9, 9), Symmetry(Cyclic(4), "image", "image"), "images: a kernel that is not steered, or padding"),
+    "image": (
+        padded, torch.randn(1, 1, 9, 9), Symmetry(Cyclic(4), "image", "image"),
+        "images: a kernel that is not steered, or padding",
+    ),
     "boosts": (
         lambda p: p[:, 1:].norm(dim=-1), torch.randn(6, 4), Symmetry(Lorentz(), "vector", "invariant"),
         "only boosts break: a Euclidean norm",
