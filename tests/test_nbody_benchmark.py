@@ -15,11 +15,11 @@ import torch
 from scipy import stats as scipy_stats
 
 from benchmarks.nbody import arms, cells, plan, setting, stats, store, terms, training
-from benchmarks.nbody.__main__ import compiler, work_on
 from benchmarks.nbody.arms import ARMS, Arm
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.plan import Missing, Part, choose, next_runs
 from benchmarks.nbody.setting import key_of, make_setting
+from benchmarks.nbody.workers import compiler, work_on
 from equiaudit import intertwiners
 from equiaudit.groups import O
 from equiaudit.relaxation import LinearSite

@@ -13,27 +13,18 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.metadata
-import multiprocessing
 import os
-import platform
 import shutil
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.plan import PRESETS, Part, next_runs
-from benchmarks.nbody.setting import Setting
-from benchmarks.nbody.training import Compile, train
+from benchmarks.nbody.workers import results, work_on
 from examples.nbody.data import load
 
 
@@ -56,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
     work = partial(work_on, compiling=options.compile, device=options.device)
     failed: list[str] = []
     while todo := next_runs(parts, _known(options.out)):
-        for setting, record in _results(work, todo, options.jobs):
+        for setting, record in results(work, todo, options.jobs):
             if isinstance(record, Exception):
                 failed.append(f"{setting['cell']} {setting['arm']} seed {setting['seed']}: {record!r}")
                 print(f"{_now()} failed: {failed[-1]}", flush=True)
@@ -70,53 +61,6 @@ def run(options: argparse.Namespace) -> None:
             )
         if failed:
             raise SystemExit(f"{len(failed)} runs failed; the others are kept. The same command tries these again.")
-
-
-def work_on(setting: Setting, compiling: bool, device: str) -> dict[str, Any]:
-    """One run in this process, with what a reader of the record wants to know about it."""
-    torch.set_num_threads(1)
-    began = time.perf_counter()
-    record = train(setting, compiler() if compiling else None, device)
-    where = {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - began,
-        "compiled": compiling,
-        "device": device,
-        "torch": torch.__version__,
-        "equiaudit": importlib.metadata.version("torch-equiaudit"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-    return _rounded(record | {"run": where})
-
-
-_COMPILED: dict[Any, Any] = {}
-
-
-def compiler(backend: str = "inductor") -> Compile:
-    """torch.compile, told to look at hooks: by default a graph made for a plain model serves a relaxed one too."""
-    import torch._dynamo
-
-    torch._dynamo.config.skip_nnmodule_hook_guards = False
-    torch._dynamo.config.cache_size_limit = 64
-    return lambda f: _COMPILED.setdefault((f, backend), torch.compile(f, dynamic=False, backend=backend))
-
-
-def _results(work: Any, todo: list[Setting], jobs: int) -> Iterator[tuple[Setting, Any]]:
-    if jobs == 1:
-        yield from ((setting, _caught(work, setting)) for setting in todo)
-        return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(_caught, work, setting): setting for setting in todo}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-
-def _caught(work: Any, setting: Setting) -> Any:
-    try:
-        return work(setting)
-    except Exception as error:  # one run that fails must not cost the night
-        return error
 
 
 def _known(folder: Path) -> dict[str, store.Record]:
@@ -140,14 +84,6 @@ def _selected(options: argparse.Namespace) -> list[Part]:
 def _seeds(text: str) -> tuple[int, ...]:
     first, _, last = text.partition("-")
     return tuple(range(int(first), int(last or first) + 1))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list) else value
 
 
 def _now() -> str:
