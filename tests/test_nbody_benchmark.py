@@ -299,6 +299,73 @@ def test_the_page_is_written_from_records_alone(tmp_path: Path) -> None:
             assert (tmp_path / line.split("(")[1].rstrip(")")).stat().st_size > 1000
 
 
+def made_up(arm: str, seed: int, test: float, valid: float = 1.0, cell: str = "n1000", **more: Any) -> dict[str, Any]:
+    made = make_setting(CELLS[cell], ARMS[arm], seed)
+    times = {"cpu_per_step": 0.01, "steps": 10, "parameters": 7, "extra_parameters": 3}
+    return record_of(made, valid, test) | times | more
+
+
+def page_of(records: list[dict[str, Any]], folder: Path) -> str:
+    pytest.importorskip("matplotlib")
+    from benchmarks.nbody.report import write_page
+
+    for record in records:
+        store.append(record, folder)
+    return write_page(folder).read_text()
+
+
+@pytest.fixture
+def unpublished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(store, "RESULTS", tmp_path / "published")
+    return tmp_path / "published"
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_an_arm_that_lacks_seeds_is_paired_on_what_exists_and_named(tmp_path: Path) -> None:
+    records = [made_up("standard", seed, 1e-3 * (1 + seed % 3)) for seed in range(6)]
+    records += [made_up("early", seed, 0.5e-3 * (1 + seed % 3) * (1 + 0.01 * seed)) for seed in (0, 1, 2, 9)]
+    text = page_of(records, tmp_path)
+    early = next(line for line in text.splitlines() if line.startswith("| early"))
+    assert [cell.strip() for cell in early.split("|")][2:6:2] == ["4", "3"]
+    assert "| n1000 | early | 4 of 16 |" in text
+    assert "Cells without runs: n300" in text
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_the_primary_comparison_is_chosen_on_tuning_seeds(tmp_path: Path) -> None:
+    """On the reported seeds another arm is better, in validation and in test: that must not choose."""
+    reported = {"standard": 1.0, "early": 0.9, "relaxed": 0.5}
+    searched = {"standard": 1.0, "early": 0.8, "relaxed": 0.95}
+    records = [
+        made_up(arm, s, e ** (1 + 0.1 * s) * (1 + s * (arm != "standard") * 0.01), e)
+        for arm, e in reported.items()
+        for s in range(4)
+    ]
+    records += [made_up(arm, s, 1.0, v) for arm, v in searched.items() for s in plan.TUNING_SEEDS]
+    assert "best projected relaxed arm `early`" in page_of(records, tmp_path)
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
+    looks = [
+        {"step": k, "loss": 1.0, "valid": 1.0, "relaxed": 1.0, "lie": 0.25 * k, "theta": {"a": 0.1 * k, "b": 0.0},
+         "norm": {"a": 1.0, "b": 1.0}, "operator": {"a": 0.5 * k, "b": 0.125}} for k in range(11)
+    ]  # fmt: skip
+    records = [made_up("early", s, 2e-3, cell=c, looks=looks) for c in ("n300", "n1000", "deep") for s in (0, 1)]
+    text = page_of(records, tmp_path)
+    assert "| arm | 300 samples, 2 layers | 1000 samples, 2 layers | 1000 samples, 4 layers |" in text
+    assert "| early | 2.000 (2) | 2.000 (2) | 2.000 (2) |" in text
+    assert "| n1000 | early | 5 | 0.5 | 1.2 | 2.5, 0.12 | 2 |" in text
+
+
+def test_a_rerun_stands_beside_the_published_run(tmp_path: Path, unpublished: Path) -> None:
+    store.append(made_up("standard", 0, 2e-3), unpublished)
+    text = page_of([made_up("standard", 0, 2.1e-3), made_up("standard", 40, 3e-3)], tmp_path / "mine")
+    assert "| n1000 | standard | 0 | 2.0000 | 2.1000 |" in text
+    assert "| n1000 | standard | 40 | not published | 3.0000 |" in text
+    assert "Beside the published" not in page_of([], unpublished)
+
+
 def test_a_compiled_run_relaxes_too() -> None:
     """By default torch.compile would serve the relaxed network by the graph of the plain one, without a word."""
     found = {
