@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from equiaudit.measure.bench import Outcome
+from equiaudit.measure.bench import Bench, Outcome
 from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.finding import Settled
 from equiaudit.measure.judge import Judgement, judge
@@ -38,10 +38,27 @@ def probed(exam: Examination) -> Trial:
 
 def try_parameters(exam: Examination) -> None:
     """Trainable tensors that are zero or constant, made generic: a fault behind them becomes visible."""
-    changed = exam.helpers.with_parameters()
+    changed = exam.helpers.with_parameters(None)
     if changed is None:
         return
     bench, names = changed
+    shown = breaks(exam, bench)
+    if shown is None:
+        return
+    exam.found.verdict, exam.found.cause = Verdict.BROKEN, "hidden by parameter"
+    few = culprits(exam, names)
+    listed = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+    exam.found.reason = (
+        f"exact only while {listed} {'is' if len(few) == 1 else 'are'} zero or constant: "
+        "with small random values there, as after a training step, the symmetry breaks"
+    )
+    outcome, rows = shown
+    exam.found.worst_trial = outcome
+    exam.judged.append((outcome, rows))
+
+
+def breaks(exam: Examination, bench: Bench) -> tuple[Outcome, list[Judgement]] | None:
+    """What shows that the model with changed parameters is not equivariant, or None where nothing does."""
     other = type(exam)(bench, Plan((probed(exam),), ""), exam.helpers)
     other.scales, other.vacuous = exam.scales, dict(exam.vacuous)
     try:
@@ -49,17 +66,24 @@ def try_parameters(exam: Examination) -> None:
         outcome, rows = other.try_element(dataclasses.replace(probed(exam), probe=False))
         live = [j for n, j in enumerate(rows) if n not in other.vacuous]
         if all(j.within for j in live) or is_rounding_of_constants(other, outcome, worst_of(other, rows)):
-            return
+            return None
     except (Settled, StructureError):
-        return
-    exam.found.verdict, exam.found.cause = Verdict.BROKEN, "hidden by parameter"
-    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    exam.found.reason = (
-        f"exact only while {listed} {'is' if len(names) == 1 else 'are'} zero or constant: "
-        "with small random values there, as after a training step, the symmetry breaks"
-    )
-    exam.found.worst_trial = outcome
-    exam.judged.append((outcome, rows))
+        return None
+    return outcome, rows
+
+
+def culprits(exam: Examination, names: list[str]) -> list[str]:
+    """A few of the parameters that break the symmetry by themselves, found by halving: others of them may be innocent."""
+    while len(names) > 1:
+        middle = len(names) // 2
+        for half in (names[:middle], names[middle:]):
+            changed = exam.helpers.with_parameters(half)
+            if changed is not None and breaks(exam, changed[0]) is not None:
+                names = half
+                break
+        else:
+            return names
+    return names
 
 
 def try_own_precision(exam: Examination) -> None:

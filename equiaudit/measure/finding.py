@@ -45,7 +45,7 @@ class Helpers:
     """What the examination borrows from the audit: benches with changed parameters, and the caller's wishes."""
 
     with_constants: Callable[[int], Bench | None]
-    with_parameters: Callable[[], tuple[Bench, list[str]] | None]
+    with_parameters: Callable[[list[str] | None], tuple[Bench, list[str]] | None]
     own: Bench | None
     declared: torch.dtype
     rng: np.random.Generator

@@ -165,7 +165,7 @@ def _once(run: Run, symmetry: Symmetry, elements: tuple[Element, ...], base: str
     try:
         look_at_outputs(examination)
         if hiding:
-            changed = helpers.with_parameters()
+            changed = helpers.with_parameters(None)
             if changed is None:
                 raise ValueError("perturb='hiding': no trainable parameter is zero or constant")
             other = Examination(changed[0], examination.plan, helpers)

@@ -147,6 +147,11 @@ class Run:
         examination = Examination(bench, plan, helpers)
         found = examination.run()
         found.untested += untested_parts(symmetry, self.inputs, plan)
+        if self.effort == "quick" and not self.perturb and (kept := hiding_parameters(self.model)):
+            found.untested.append(
+                f"other values of {', '.join(kept[:3])}{f' and {len(kept) - 3} more' if len(kept) > 3 else ''}, "
+                "zero or constant here: not with effort='quick'"
+            )
         if found.verdict is not Verdict.INVALID:
             found.notes += unchecked_outputs(symmetry, self.y["x0"])
         if self.perturb and found.verdict is Verdict.BROKEN and found.worst_trial is not None:
@@ -172,7 +177,7 @@ class Run:
         """What an examination of this symmetry borrows."""
         return Helpers(
             with_constants=lambda k: self._with_constants(symmetry, k),
-            with_parameters=lambda: self._with_parameters(symmetry),
+            with_parameters=lambda names: self._with_parameters(symmetry, names),
             own=self._own(symmetry),
             declared=self.declared,
             rng=self.rng,
@@ -201,8 +206,9 @@ class Run:
         shaken = shake_constants(self.evaluator.model, self.declared, self.seed + k)
         return self._bench(symmetry, self._evaluator(shaken, torch.float64), self.x, {})
 
-    def _with_parameters(self, symmetry: Symmetry) -> tuple[Bench, list[str]] | None:
-        names = [] if self.perturb else hiding_parameters(self.model)
+    def _with_parameters(self, symmetry: Symmetry, names: list[str] | None) -> tuple[Bench, list[str]] | None:
+        if names is None:
+            names = [] if self.perturb else hiding_parameters(self.model)
         if not names:
             return None
         try:

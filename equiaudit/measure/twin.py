@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiaudit.measure.forms import add_noise
 from equiaudit.measure.precision import is_inexact
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.simple import Points, Scalar, Vector
@@ -99,8 +100,7 @@ def jitter(
             new = torch.stack([along_axes(sample, dtype) for sample in new])
         new = new.movedim(-1, rep.axis)
     else:
-        size = float(wide.abs().square().mean().sqrt()) or 1.0
-        new = wide + JITTER * size * xi
+        new = add_noise(wide, rep, xi, JITTER)
         if aligned and isinstance(rep, Vector) and _euclidean(rep, wide):
             new = vectors_along_axes(new.movedim(rep.axis, -1)).movedim(-1, rep.axis)
     return representable(new, dtype).to(value.device, value.dtype)

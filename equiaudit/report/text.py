@@ -94,7 +94,7 @@ def facts(audit: Audit) -> list[tuple[str, str]]:
             found.append(("inputs", audit.worst.inputs))
         found.append(("worst at", place(audit)))
     if audit.first_bad_layer:
-        found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it"))
+        found.append(("layer", f"{audit.first_bad_layer} is the first that breaks it{_inside(audit)}"))
     sentence = suspect(audit)
     if sentence:
         found.append(("suspect", sentence))
@@ -201,6 +201,13 @@ def _checks(checks: tuple[Check, ...]) -> list[str]:
         where = c.leaf or "" if c.leaf == c.note else ": ".join(t for t in (c.leaf, c.note) if t)
         rows.append((c.part, c.verdict.value, number(c.error), number(c.floor), where))
     return _table(rows, right=(2, 3))
+
+
+def _inside(audit: Audit) -> str:
+    """Where in a module that has submodules, as its row of the table says."""
+    notes = (str(row.get("note") or "") for row in audit.layers if row.get("verdict") == "first")
+    parts = (part for note in notes for part in note.split("; ") if part.startswith(("between", "in its own")))
+    return "".join(f", {part}" for part in parts)
 
 
 def _layers(audit: Audit) -> list[str]:

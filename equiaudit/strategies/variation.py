@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiaudit.measure.forms import add_noise
 from equiaudit.measure.precision import is_inexact
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.image import Image
@@ -210,6 +211,8 @@ def _shaken(x: Tensor, rep: Representation, size: float, rng: np.random.Generato
     if isinstance(rep, Scalar):  # signs and zeros stay; so do whole numbers, which count or mark something
         whole = not x.is_complex() and bool((x == x.round()).all())
         return x if whole else x * torch.exp(size * noise)
-    spread = x - x.mean(-2, keepdim=True) if isinstance(rep, Points) and x.dim() > 1 else x
+    if not isinstance(rep, Points):
+        return add_noise(x, rep, noise, size)
+    spread = x - x.mean(-2, keepdim=True) if x.dim() > 1 else x
     typical = float(spread.abs().square().mean().sqrt())
     return x + size * (typical if typical > 0 and math.isfinite(typical) else 1.0) * noise

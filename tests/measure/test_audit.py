@@ -172,6 +172,38 @@ def test_a_zero_bias_hides_a_fault_until_parameters_are_generic(points):
     assert "bias" in audit(Biased(), points, VECTOR).reason
 
 
+class Hiding(nn.Module):
+    """Zeros and ones that do no harm, and one zero that hides a fault; or two zeros that hide it only together."""
+
+    def __init__(self, together: bool = False):
+        super().__init__()
+        self.before = nn.ParameterList(nn.Parameter(torch.ones(2)) for _ in range(3))
+        self.pos = nn.Parameter(torch.zeros(3))
+        self.gate = nn.Parameter(torch.zeros(2))
+        self.after = nn.Parameter(torch.zeros(2))
+        self.together = together
+
+    def forward(self, x):
+        harmless = sum(p.sum() for p in self.before) + self.after.sum()
+        fault = self.pos * self.gate.square().sum() if self.together else self.pos
+        return x * (harmless + self.gate.sum() + x.norm(dim=-1, keepdim=True)) + fault
+
+
+def test_only_the_parameters_that_hide_the_fault_are_named(points):
+    assert "exact only while pos is zero or constant" in audit(Hiding(), points, VECTOR).reason
+    reason = audit(Hiding(together=True), points, VECTOR).reason
+    assert "pos" in reason
+    assert "gate" in reason
+
+
+def test_a_quick_audit_says_which_parameters_it_left_at_zero(points):
+    found = audit(Hiding(), points, VECTOR, effort="quick")
+    assert found.passed
+    left = [text for text in found.untested if "zero or constant" in text]
+    assert left == ["other values of pos, gate, after and 3 more, zero or constant here: not with effort='quick'"]
+    assert not any("zero or constant" in text for text in audit(nn.Linear(3, 3), points, VECTOR).untested)
+
+
 def test_a_kernel_that_computes_more_coarsely_than_the_model_declares(points):
     def coarse(x):
         square = (x.bfloat16() if x.dtype == torch.float32 else x).square().sum(-1)
