@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -57,12 +58,14 @@ def make(seed: int) -> EGNN:
     return EGNN(layers=2, scalars=16, vectors=8)
 
 
-def run(steps: int = 240, seed: int = 0, confirm: object = "auto") -> list[tuple[str, float, ProjectionReport | None]]:
-    """Rows of the table: what was trained, its test error, and the report of its projection."""
+def run(
+    steps: int = 240, seed: int = 0, confirm: object = "auto"
+) -> Iterator[tuple[str, float, ProjectionReport | None]]:
+    """Rows of the table as they are done: what was trained, its test error, and the report of its projection."""
     windows, test = make_windows(TRAIN, seed=seed), make_windows(TEST, seed=seed + 1)
     plain = make(seed)
     train(plain, windows, steps)
-    rows: list[tuple[str, float, ProjectionReport | None]] = [("plain", error(plain, test), None)]
+    yield "plain", error(plain, test), None
     few = test[slice(0, 64)].inputs
     for name, method, stop in (
         ("to the end", "drop", steps),
@@ -74,8 +77,7 @@ def run(steps: int = 240, seed: int = 0, confirm: object = "auto") -> list[tuple
         model, report = project(
             relaxed, method, inputs=few, metric=lambda m: error(m, test), confirm=confirm if stop == steps else None
         )
-        rows.append((f"relaxed, trained {name}, {method}", error(model, test), report))
-    return rows
+        yield f"relaxed, trained {name}, {method}", error(model, test), report
 
 
 def main() -> None:
@@ -85,18 +87,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     start = time.perf_counter()
-    rows = run(options.steps, options.seed)
-    print(f"{'':42} {'relaxed':>9} {'projected':>9}  {'theta':>5}  verdict")
-    for name, after, report in rows:
+    print("charged particles: four trainings, under a minute", flush=True)
+    print(f"{'':42} {'relaxed':>9} {'projected':>9}  {'theta':>5}  verdict", flush=True)
+    reports = []
+    for name, after, report in run(options.steps, options.seed):
         if report is None:
-            print(f"{name:42} {'':>9} {after:9.5f}")
+            print(f"{name:42} {'':>9} {after:9.5f}", flush=True)
             continue
+        reports.append(report)
         verdict = report.audit_after.verdict.value if report.audit_after else ""
         checked = ", confirmed" if report.confirmed is not None and report.confirmed.passed else ""
-        print(f"{name:42} {report.metric_before:9.5f} {after:9.5f}  {report.left:5.2f}  {verdict}{checked}")
+        print(f"{name:42} {report.metric_before:9.5f} {after:9.5f}  {report.left:5.2f}  {verdict}{checked}", flush=True)
     print(f"test error of the positions; {time.perf_counter() - start:.0f} s")
     print()
-    print(rows[1][2])
+    print(reports[0])
 
 
 if __name__ == "__main__":

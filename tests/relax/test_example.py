@@ -10,7 +10,7 @@ from examples import training
 def test_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "TRAIN", 60)
     monkeypatch.setattr(training, "TEST", 40)
-    rows = training.run(steps=40, confirm=None)
+    rows = list(training.run(steps=40, confirm=None))
     reports = [report for _, _, report in rows if report is not None]
     assert all(report.exact for report in reports)
     assert [report.left for report in reports] == [0.0, 1.0, 1.0]
