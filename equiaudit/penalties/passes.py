@@ -17,7 +17,8 @@ from equiaudit.measure.direction import check_direction
 from equiaudit.measure.lie import directions
 from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.rungs import ready_to_differentiate
-from equiaudit.measure.state import modules_of, random_states, seed_everything
+from equiaudit.measure.state import modules_of, random_states, reachable_modules, seed_everything
+from equiaudit.penalties.seconds import custom_functions, ends_of, wrong_gradient
 from equiaudit.penalties.splitting import SplitTangents
 from equiaudit.penalties.surroundings import Moment
 from equiaudit.representations.base import FromFunction, Representation
@@ -67,8 +68,13 @@ class Ladder:
         held: dict[str, Any] = {}
 
         def run(flat: Sequence[Tensor], checked: bool) -> list[Tensor]:
+            dtype = (
+                flat[0].dtype if flat[0].dtype != primals[0].dtype else None
+            )  # other inputs follow a trial in double
             with SplitTangents():
-                held["out"] = out = call(map_leaves(lambda p, v: flat[place[p]] if p in place else v, inputs))
+                held["out"] = out = call(
+                    map_leaves(lambda p, v: flat[place[p]] if p in place else _follow(v, dtype), inputs)
+                )
             held["paths"] = [p for p, _ in (_checked(symmetry, out) if checked else _tensors(out))]
             return [v for _, v in (_checked(symmetry, out) if checked else _tensors(out))]
 
@@ -123,7 +129,19 @@ class Ladder:
                             check=check,
                         )
                         _descend((*found.values, *found.derivatives))
-                        return name
+                        wrong = wrong_gradient(
+                            repeatable,
+                            [x.requires_grad_(p.requires_grad) for x, p in zip(start, primals, strict=True)],
+                            [v.detach() for v in tangents],
+                            self.rungs[name],
+                            reachable_modules(model),
+                        )
+                        if wrong is None:
+                            return name
+                        custom = custom_functions((*found.values, *found.derivatives))
+                        refused.append(
+                            f"{name}: {wrong}" + (f"; it runs through {', '.join(custom)}" if custom else "")
+                        )
                     except DerivativeRefusedError as problem:
                         refused.append(str(problem).strip().splitlines()[-1].strip())
                     except Exception as problem:  # a graph that can't be used, as under gradient checkpointing
@@ -132,6 +150,11 @@ class Ladder:
         finally:
             before.rewind()
         reasons = "".join(f"\n  {reason}" for reason in refused)
+        if any("central difference in" in reason for reason in refused):
+            reasons += (
+                "\nan operation has a wrong second derivative: torch.autograd.gradgradcheck finds it; write it from "
+                "elementary operations (a custom autograd.Function needs a backward that can be differentiated)"
+            )
         raise DerivativeRefusedError(
             f"no method gave a derivative of this model that can be trained on:{reasons}\nAugmentationPenalty needs no "
             "derivative of the model and works on all of these; derivative='…' takes one of the methods untried"
@@ -148,23 +171,13 @@ def _descend(values: Sequence[Tensor]) -> None:
     """Raise what a training step on these values would raise."""
     with ready_to_differentiate():
         live = [mean_square(v).double() for v in values if v.requires_grad]
-        parameters = _ends(live)
+        parameters = ends_of(live)
         if parameters:
             torch.autograd.grad(torch.stack(live).sum(), parameters, allow_unused=True)
 
 
-def _ends(values: Sequence[Tensor]) -> list[Tensor]:
-    # the leaves that a graph ends in: parameters, wherever the model keeps them
-    nodes, seen, found = [v.grad_fn for v in values], set[Any](), list[Tensor]()
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found.append(node.variable)
-        nodes += [below for below, _ in node.next_functions]
-    return found
+def _follow(value: Any, dtype: torch.dtype | None) -> Any:
+    return value if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point() else value.double()
 
 
 def _is_fine(primals: Sequence[Tensor]) -> bool:

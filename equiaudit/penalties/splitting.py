@@ -1,4 +1,4 @@
-"""Linear maps in forward mode without the product that vanishes: weights carry no tangent."""
+"""Operations as a differentiated model runs them: no products that vanish, and norms with right second derivatives."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from equiaudit.penalties.norms import COMPOSED
+
 _WITH_BIAS = {F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 _PRODUCTS = {torch.matmul, torch.mm, torch.bmm, Tensor.matmul, Tensor.mm, Tensor.bmm, Tensor.__matmul__}
 
@@ -19,7 +21,8 @@ class SplitTangents(TorchFunctionMode):
     """Takes y = W x + b as primal W x + b and tangent W ẋ where only one factor has a tangent.
 
     PyTorch's rule for a product is Ẇ x + W ẋ, and a missing Ẇ is filled with zeros, multiplied and differentiated: a third
-    of a training step on a perceptron. The numbers are the same.
+    of a training step on a perceptron. The numbers are the same. Layer, instance and batch norm are composed from means and
+    roots (``penalties.norms``), also where another method than forward mode is used.
 
     >>> with forward_ad.dual_level(), SplitTangents():
     ...     x = forward_ad.make_dual(torch.ones(1, 2), torch.tensor([[1.0, 0.0]]))
@@ -28,8 +31,11 @@ class SplitTangents(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Splits products and linear layers; everything else as it is."""
+        """Splits products and linear layers, composes norms; everything else as it is."""
         kwargs = kwargs or {}
+        if func in COMPOSED:
+            composed = COMPOSED[func](*args, **kwargs)
+            return func(*args, **kwargs) if composed is None else composed
         if func in _WITH_BIAS and len(args) >= 2 and "input" not in kwargs:
             found = _split(func, args, kwargs, has_bias=True)
         elif func in _PRODUCTS and len(args) == 2 and not kwargs:
