@@ -62,12 +62,11 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check the end; warn where training stopped before the schedule did, or a W never moved."""
         if self.schedule.count >= self.schedule.total:
-            self.schedule.finish()
-        else:
-            warnings.warn(
-                f"training stopped at {self.schedule!r}: project(relaxed) says what is left of the relaxation",
-                stacklevel=2,
-            )
+            self.schedule.finish()  # warns of what was never trained
+            return
+        warnings.warn(
+            f"training stopped at {self.schedule!r}: project(relaxed) says what is left of the relaxation", stacklevel=2
+        )
         if self.schedule.idle:
             warnings.warn(f"the relaxation of {', '.join(self.schedule.idle)} was never trained", stacklevel=2)
 

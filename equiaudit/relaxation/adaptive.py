@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from equiaudit.relaxation.relaxed import Relaxed
 from equiaudit.relaxation.schedule import Schedule
-from equiaudit.relaxation.site import RelaxationError
+from equiaudit.relaxation.site import RelaxationError, title
+
+SETTLED = 0.05
+"""A level whose size is below this part of the one it started at has come down before the last step takes it away."""
 
 
 def level_of(relaxed: Relaxed, name: str) -> Tensor:
@@ -20,7 +24,7 @@ def level_of(relaxed: Relaxed, name: str) -> Tensor:
     """
     level = relaxed.relaxations[name].level
     if level is None:
-        raise RelaxationError(f"{name or 'the model'} has no learned level: relax(model, …, learned=1.0)")
+        raise RelaxationError(f"{title(name)} has no learned level: relax(model, …, learned=1.0)")
     return level
 
 
@@ -39,6 +43,25 @@ class LearnedLevels(Schedule):
     def levels(self) -> dict[str, float]:
         """γ of each layer."""
         return {name: float(level_of(self.relaxed, name).detach()) for name in self.relaxed.relaxations}
+
+    def step(self) -> float:
+        """As every schedule; the last step warns of levels that had not come down, as taking them away is a jump."""
+        if self.count + 1 == self.total and self._ends():
+            found = self.relaxed.relaxations
+            high = {n: g for n, g in self.levels.items() if abs(g) > SETTLED * (abs(found[n].learned or 0.0) or 1.0)}
+            if high:
+                sizes = ", ".join(
+                    f"{title(n)}: {g:.2g} (|level W| {abs(g) * found[n].norm():.2g})" for n, g in high.items()
+                )
+                warnings.warn(
+                    f"the last step takes away levels that had not come down: {sizes}; give more steps or a stronger pull, or "
+                    "look at the change of the output that project(relaxed, inputs=…) reports",
+                    stacklevel=2,
+                )
+        return super().step()
+
+    def _ends(self) -> bool:
+        return True
 
     def penalty(self) -> Tensor:
         """pull · Σ γ_i²: to be added to the loss."""
@@ -87,10 +110,15 @@ class DualAscent(LearnedLevels):
                 self.bounds[name] = max(0.0, bound - self.bound_rate * (self.elastic * bound - multiplier))
         return super().step()
 
+    def _ends(self) -> bool:
+        return self.elastic is None
+
     def finish(self) -> None:
         """Without elastic bounds as every schedule; with them θ stays, and ``levels`` says which layers stay relaxed."""
         if self.elastic is None:
             super().finish()
+        else:
+            self._warn_of_idle()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: the multipliers and bounds too."""

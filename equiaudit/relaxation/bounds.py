@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from equiaudit.relaxation.relaxed import Relaxed
+from equiaudit.representations.structures import leaves
 
 ITERATIONS = 6
 """Of the power method on the Jacobian from a layer to the output."""
@@ -18,15 +18,21 @@ PLACES = (0.0, 0.5, 1.0)
 
 
 def tensors(outputs: Any) -> list[Tensor]:
-    """The floating-point tensors of an output."""
-    return [t for t in tree_leaves(outputs) if isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())]
+    """The floating-point tensors of an output: of containers, dataclasses and the objects of other libraries too."""
+    found = [leaf for _, leaf in leaves(outputs)]
+    return [t for t in found if isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())]
 
 
-def relative_change(before: Any, after: Any) -> float | None:
-    """‖after − before‖ / ‖before‖ over all leaves; None where the outputs can't be compared."""
-    pairs = list(zip(tensors(before), tensors(after), strict=False))
-    if not pairs or any(a.shape != b.shape for a, b in pairs):
+def relative_change(before: Any, after: Any, notes: list[str]) -> float | None:
+    """‖after − before‖ / ‖before‖ over all leaves; None, and a note, where the outputs can't be compared."""
+    first, second = tensors(before), tensors(after)
+    if not first:
+        notes.append(f"no change and no bound: the output, a {type(before).__name__}, holds no floating-point tensor")
         return None
+    if [a.shape for a in first] != [b.shape for b in second]:
+        notes.append("no change: the outputs of the relaxed and of the projected model differ in shape")
+        return None
+    pairs = list(zip(first, second, strict=True))
     size = sum(float(a.abs().square().sum()) for a, _ in pairs) ** 0.5
     return sum(float((b - a).abs().square().sum()) for a, b in pairs) ** 0.5 / max(size, torch.finfo(torch.double).tiny)
 
@@ -42,9 +48,11 @@ def telescoping_bound(
     """
     present = dict(handle.thetas)
     total = 0.0
-    order = _order(handle, inputs, run)
-    outputs = tensors(run(handle.module, inputs))
-    size = sum(float(t.detach().abs().square().sum()) for t in outputs) ** 0.5
+    order, outputs = called(handle, inputs, run)
+    size = sum(float(t.detach().abs().square().sum()) for t in tensors(outputs)) ** 0.5
+    if not size:
+        notes.append("no bound: the output of the relaxed model is zero or holds no floating-point tensor")
+        return None
     try:
         for i, name in enumerate(order):
             before = dict.fromkeys(handle.relaxations, 0.0) | {n: present[n] for n in order[:i]}
@@ -60,22 +68,25 @@ def telescoping_bound(
     except (RuntimeError, NotImplementedError) as error:
         notes.append(f"no bound: the Jacobian of the model could not be taken ({type(error).__name__})")
         return None
-    return total / size if size else None
+    return total / size
 
 
-def _order(handle: Relaxed, inputs: Any, run: Callable[[Any, Any], Any]) -> list[str]:
-    # in the order in which the layers are called
-    called: list[str] = []
+def called(handle: Relaxed, inputs: Any, run: Callable[[Any, Any], Any]) -> tuple[list[str], Any]:
+    """The names of the relaxed layers that a forward calls, in their order, and its outputs.
+
+    A hook tells: it does not run where a layer's ``forward`` or its weights are used directly, and neither does W.
+    """
+    names: list[str] = []
     hooks = [
-        handle.layer(name).register_forward_hook(lambda *_, name=name: called.append(name))
+        handle.layer(name).register_forward_hook(lambda *_, name=name: names.append(name))
         for name in handle.relaxations
     ]
     try:
-        run(handle.module, inputs)
+        outputs = run(handle.module, inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    return list(dict.fromkeys(called))
+    return list(dict.fromkeys(names)), outputs
 
 
 def _added(handle: Relaxed, name: str, inputs: Any, run: Callable[[Any, Any], Any]) -> float:

@@ -16,28 +16,33 @@ from equiaudit.groups import O
 from equiaudit.groups.base import Group
 from equiaudit.relaxation.module import NAME
 from equiaudit.relaxation.plain import CONTAINERS, as_linear, declared, grid_of, is_trivial, vector_neurons
-from equiaudit.relaxation.site import LinearSite, RelaxationError
-from equiaudit.representations.base import Representation
+from equiaudit.relaxation.site import LinearSite, RelaxationError, title
+from equiaudit.representations.base import MatrixRepresentation, Representation
 from equiaudit.representations.image import Image
+from equiaudit.representations.simple import Scalar
 from equiaudit.symmetry import Symmetry
 
 Adapter = Callable[[nn.Module], LinearSite | None]
 LIBRARIES = {"e3nn": "equiaudit.interop.e3nn_relax", "escnn": "equiaudit.interop.escnn_relax"}
 SEALED = "e3nn.nn._"
 """Blocks in these files (gates, activations) use tensor products for products that nobody would relax."""
+SAME = 1e-5
+"""Entries of generators may differ by that: escnn stores its elements in single precision."""
 MAX_ENTRIES = 4_000_000
 """W may have as many entries, unless ``relax(..., max_entries=…)`` says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Relaxable:
-    """One layer: its site, or the reason why it has none; and whether ``hidden=`` declares it."""
+    """One layer: its site, or the reason why it has none; whether ``hidden=`` declares it; whether the layer itself says so."""
 
     name: str
     layer: nn.Module
     site: LinearSite | None
     reason: str = ""
     by_declaration: bool = False
+    by_layer: bool = False
+    """Whether the representations are those of a library's layer, so that nothing has to be tried."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,12 @@ class Listing:
 
     def __str__(self) -> str:
         rows = [
-            f"  {row.name}: {row.site.kind}, W {' x '.join(map(str, row.site.shape))} ({row.site.entries:,} entries)"
+            f"  {title(row.name)}: {row.site.kind}, W {' x '.join(map(str, row.site.shape))} ({row.site.entries:,} entries)"
             for row in self.found
             if row.site is not None
         ]
         head = f"{len(rows)} layer{'s' * (len(rows) != 1)} can be relaxed" + (":" if rows else "")
-        not_these = [f"  {row.name}: {row.reason}" for row in self.refused]
+        not_these = [f"  {title(row.name)}: {row.reason}" for row in self.refused]
         return "\n".join([head, *rows, *(["not these:", *not_these] if not_these else [])])
 
 
@@ -114,7 +119,7 @@ def look(name: str, layer: nn.Module, symmetry: Symmetry | None, adapters: Seque
     pair = _declared_pair(name, symmetry)
     group = symmetry.group if symmetry is not None else None
     try:
-        site = _site(name, layer, pair, group, adapters)
+        site, by_layer = _site(name, layer, pair, group, adapters)
     except RelaxationError as error:
         wrong = pair is not None and not isinstance(layer, CONTAINERS)
         return Relaxable(name, layer, None, str(error).removeprefix(f"{name}: "), wrong)
@@ -125,29 +130,29 @@ def look(name: str, layer: nn.Module, symmetry: Symmetry | None, adapters: Seque
     if hasattr(layer, NAME):
         has = "is already relaxed" if NAME in layer._modules else f"has an attribute {NAME!r} of its own"
         return Relaxable(name, layer, None, f"it {has}")
-    return Relaxable(name, layer, site, by_declaration=pair is not None)
+    return Relaxable(name, layer, site, by_declaration=pair is not None, by_layer=by_layer)
 
 
 def _site(
     name: str, layer: nn.Module, pair: Any, group: Group | None, adapters: Sequence[Adapter]
-) -> LinearSite | None:
+) -> tuple[LinearSite | None, bool]:
     for adapter in adapters:
         site = adapter(layer)
         if site is not None:
             if not isinstance(site, LinearSite):
                 raise RelaxationError(f"{name}: an adapter returned {type(site).__name__}, not a LinearSite or None")
-            return site
+            return site, False
     for parent in type(layer).__mro__:
         library = LIBRARIES.get(parent.__module__.partition(".")[0])
         if library is not None:
             site = importlib.import_module(library).adapter(layer, group)
             if site is not None:
-                return site if pair is None or group is None else _as_declared(name, site, pair, group)
+                return (site if pair is None or group is None else _as_declared(name, site, pair, group)), True
     if pair is not None:
         if group is None:
             raise RelaxationError(f"{name}: hidden representations need a group: Symmetry(O(3), hidden={{…}})")
-        return declared(name, layer, pair, group)
-    return vector_neurons(layer, group or O(3))
+        return declared(name, layer, pair, group), False
+    return vector_neurons(layer, group or O(3)), True
 
 
 def _as_declared(name: str, site: LinearSite, pair: Any, group: Group) -> LinearSite:
@@ -163,15 +168,19 @@ def _as_declared(name: str, site: LinearSite, pair: Any, group: Group) -> Linear
 
 
 def _same(a: Representation, b: Representation, group: Group) -> bool:
+    if isinstance(a, Image):
+        a = a.channels or Scalar()
     if a.size(group) not in (None, b.size(group)):
         return False
-    if isinstance(a, Image) or not hasattr(a, "matrix") or not hasattr(b, "matrix"):
-        return True  # a grid: the library's own word counts
-    g = group.sample(0)
-    mine, theirs = a.matrix(g), b.matrix(g)
-    if a.size(group) is None:
-        mine = np.kron(np.eye(len(theirs)), mine)
-    return bool(np.abs(mine - theirs).max() < 1e-5)
+    if not isinstance(a, MatrixRepresentation) or not isinstance(b, MatrixRepresentation):
+        return True  # the library's own word counts
+    # generators decide for the whole group; one random element may miss a parity
+    mine = [*a.algebra_matrices(group), *(a.discrete_matrix(group, name) for name in group.discrete)]
+    theirs = [*b.algebra_matrices(group), *(b.discrete_matrix(group, name) for name in group.discrete)]
+    if a.size(group) is None:  # any number of scalars
+        copies = np.eye(int(b.size(group) or 1))
+        mine = [np.kron(copies, m) for m in mine]
+    return all(np.abs(m - t).max(initial=0.0) < SAME for m, t in zip(mine, theirs, strict=True))
 
 
 def why_not(layer: nn.Module, was_declared: bool) -> str:
@@ -202,7 +211,7 @@ def choose(listing: Listing, layers: Any, model: nn.Module) -> list[Relaxable]:
     if layers is None:
         wrong = [row for row in listing.refused if row.by_declaration]
         if wrong:
-            raise RelaxationError("; ".join(f"{row.name} can't be relaxed: {row.reason}" for row in wrong))
+            raise RelaxationError("; ".join(f"{title(row.name)} can't be relaxed: {row.reason}" for row in wrong))
         # between scalars every map is equivariant: nothing is relaxed there
         chosen = [r for r in listing.found if r.site and not (is_trivial(r.site.rep_in) and is_trivial(r.site.rep_out))]
         if not chosen:
@@ -226,7 +235,7 @@ def choose(listing: Listing, layers: Any, model: nn.Module) -> list[Relaxable]:
 
 def _refusal(pattern: str, refused: list[Relaxable], known: dict[str, nn.Module], listing: Listing) -> str:
     if refused:
-        return "; ".join(f"{row.name} can't be relaxed: {row.reason}" for row in refused)
+        return "; ".join(f"{title(row.name)} can't be relaxed: {row.reason}" for row in refused)
     if pattern in known:
         kind = type(known[pattern]).__name__
         return (

@@ -15,6 +15,7 @@ from equiaudit.relaxation.site import LinearSite, RelaxationError
 
 NAME = "relaxation"
 """The name of the submodule on a relaxed layer."""
+Init = str | float | Callable[[Tensor], Any]
 NORMAL = re.compile(r"^normal\(\s*([0-9.eE+-]+)\s*\)$")
 
 
@@ -25,9 +26,13 @@ class Relaxation(nn.Module):
     by a parameter of its own.
     """
 
-    def __init__(self, site: LinearSite, like: Tensor, argument: str, learned: float | None = None) -> None:
+    def __init__(
+        self, site: LinearSite, like: Tensor, argument: str, learned: float | None = None, init: Init = "zeros"
+    ) -> None:
         super().__init__()
-        self.site, self.argument = site, argument
+        self.site, self.argument, self.learned = site, argument, learned
+        # a local function can't be pickled, and the model must be
+        self.init = None if callable(init) and "<" in getattr(init, "__qualname__", "<") else init
         self.weight = nn.Parameter(torch.zeros(site.shape, dtype=like.dtype, device=like.device))
         real = torch.empty(0, dtype=like.dtype).real.dtype if like.dtype.is_complex else like.dtype
         self.register_buffer("theta", torch.zeros((), dtype=real, device=like.device))
@@ -35,6 +40,36 @@ class Relaxation(nn.Module):
         self.level: nn.Parameter | None = None
         if learned is not None:
             self.level = nn.Parameter(torch.full((), float(learned), dtype=real, device=like.device))
+        initialise(self.weight, init)
+        self.start = self.norm()
+
+    def norm(self) -> float:
+        """‖W‖; 0 where W has no values."""
+        return 0.0 if self.weight.is_meta else float(self.weight.detach().norm())
+
+    def reset_parameters(self) -> None:
+        """W and the level as ``relax`` made them, θ = 0: for parameters that were made without values (the meta device).
+
+        Raises:
+            RelaxationError: W was filled by a local function, which is not kept.
+        """
+        if self.init is None:
+            raise RelaxationError(
+                "W was filled by a local function, which is not kept; fill relaxation.weight yourself"
+            )
+        initialise(self.weight, self.init)
+        with torch.no_grad():
+            self.theta.zero_()
+            if self.level is not None and self.learned is not None:
+                self.level.fill_(self.learned)
+        self.start = self.norm()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Relaxation:
+        empty = self.weight.is_meta
+        super()._apply(fn, recurse)
+        if empty and not self.weight.is_meta:  # to_empty gives memory, not values
+            self.reset_parameters()
+        return self
 
     def strength(self) -> Tensor:
         """θ, times the learned level where there is one; a copy, so that θ may be set before the backward pass."""
@@ -47,12 +82,17 @@ class Relaxation(nn.Module):
 
     def extra_repr(self) -> str:
         """The kind of layer, the shape of W and θ."""
-        return f"{self.site.kind}, {list(self.site.shape)}, theta={float(self.theta):g}"
+        theta = "?" if self.theta.is_meta else f"{float(self.theta):g}"
+        return f"{self.site.kind}, {list(self.site.shape)}, theta={theta}"
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         # a checkpoint of the plain model knows nothing of this submodule: what is here stays
         if any(key.startswith(prefix) for key in state_dict):
-            super()._load_from_state_dict(state_dict, prefix, *args)
+            return super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.weight.is_meta and args[0].get(
+            "assign_to_params_buffers"
+        ):  # the layer gets its values, and so must this
+            self.to_empty(device=torch.get_default_device())
 
 
 def add_relaxation(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
@@ -62,10 +102,10 @@ def add_relaxation(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     return relaxation.site.write(output, relaxation(relaxation.site.read(first)))
 
 
-def attach(layer: nn.Module, site: LinearSite, like: Tensor, learned: float | None) -> Relaxation:
+def attach(layer: nn.Module, site: LinearSite, like: Tensor, learned: float | None, init: Init) -> Relaxation:
     """Give a layer its relaxation."""
     names = list(inspect.signature(layer.forward).parameters)
-    relaxation = Relaxation(site, like, names[0] if names else "", learned)
+    relaxation = Relaxation(site, like, names[0] if names else "", learned, init)
     relaxation.train(layer.training)
     layer.add_module(NAME, relaxation)
     layer.register_forward_hook(add_relaxation, with_kwargs=True)
@@ -89,9 +129,6 @@ def relaxations(module: nn.Module) -> dict[str, Relaxation]:
         for name, found in module.named_modules()
         if isinstance(found, Relaxation)
     }
-
-
-Init = str | float | Callable[[Tensor], Any]
 
 
 def initialise(weight: Tensor, init: Init) -> None:

@@ -12,16 +12,20 @@ from torch import Tensor, nn
 
 from equiaudit.measure.audit import audit as run_audit
 from equiaudit.records import Audit
-from equiaudit.relaxation.bounds import relative_change, telescoping_bound
+from equiaudit.relaxation.bounds import called, relative_change, telescoping_bound
 from equiaudit.relaxation.hidden import fit_hidden
-from equiaudit.relaxation.modes import detach_buffers, evaluating
+from equiaudit.relaxation.modes import detach_buffers, evaluating, keeping_modes
 from equiaudit.relaxation.module import Relaxation, add_relaxation, detach
-from equiaudit.relaxation.recalibrate import recalibrate
+from equiaudit.relaxation.recalibrate import recalibrate, statistics
 from equiaudit.relaxation.relaxed import Relaxed
 from equiaudit.relaxation.report import DROPPED, FOLDED, NOT_FOLDABLE, HiddenFit, LayerProjection, ProjectionReport
+from equiaudit.relaxation.schedule import IDLE, listing
+from equiaudit.representations.structures import map_leaves
 from equiaudit.symmetry import Symmetry, as_arguments
 
 METHODS = ("drop", "fold")
+SLACK, ROUNDING = 1.01, 1e-5
+"""By how much a measured change may be above its bound: the power method stops early, and outputs are rounded."""
 Forward = Callable[[Any, Any], Any]
 
 
@@ -51,7 +55,9 @@ def project(
         symmetry: the claim that is audited; that of ``relax`` if left out.
         forward: ``forward(model, inputs) -> outputs`` for models that are called otherwise.
         metric: ``metric(model) -> float``, called before and after.
-        loader: batches on which batch-norm statistics are estimated anew: those of the relaxed forward are wrong afterwards.
+        loader: batches on which running statistics (batch norms) are estimated anew: those of the relaxed forward are wrong
+            afterwards. A batch is an input, or a tuple or list (input, …); of ``inputs`` with n arguments its first n
+            entries; a mapping is given as keywords where ``inputs`` is none; ``forward`` is used where it is given.
         confirm: "auto": ``equiaudit.confirm_equivariant`` on the result where hypothesis is installed; a function called as
             ``confirm(model, inputs, symmetry)``; None: don't.
         seed: of the draws.
@@ -81,25 +87,39 @@ def project(
         hidden: tuple[HiddenFit, ...] = ()
         outputs = bound = audit_before = None
         if inputs is not None:
-            outputs = run_detached(run, handle.module, inputs)
+            names, outputs = called(handle, inputs, lambda model, given: run_detached(run, model, given))
+            notes += _not_called([name for name in handle.relaxations if name not in names])
             hidden = fit_hidden(handle, inputs, claim, run, seed, notes)
-            bound = telescoping_bound(handle, inputs, run, notes, seed) if method == "drop" else None
+            if method == "drop":
+                bound = telescoping_bound(handle, inputs, run, notes, seed)
+            else:
+                notes.append("no bound: it is one for dropping W, and folding keeps a part of it")
             audit_before = _audit(handle.module, inputs, claim, forward, "quick", seed, notes)
+    idle = [name for name, found in handle.relaxations.items() if found.norm() == found.start]
+    if idle:
+        notes.append(f"the relaxation of {listing(idle)} was never trained: {IDLE}")
     detach_buffers(handle.module)
     model = handle.module if inplace else copy.deepcopy(handle.module)
     own = Relaxed(model)
     layers = tuple(_project_layer(own, name, method) for name in list(own.relaxations))
     _nothing_left(model)
-    recalibrated = () if loader is None else recalibrate(model, loader)
+    recalibrated, missed = ((), ()) if loader is None else recalibrate(model, loader, inputs, forward)
     change = audit_after = confirmed = None
     with evaluating(model):
         metric_after = _measure(metric, model)
         if inputs is not None:
-            change = relative_change(outputs, run_detached(run, model, inputs))
+            change = relative_change(outputs, run_detached(run, model, inputs), notes)
             audit_after = _audit(model, inputs, claim, forward, "default", seed, notes)
             confirmed = _confirm(confirm, model, inputs, claim, forward, notes)
-    if loader is None and any(_tracks(m) for m in model.modules()):
+    if loader is None and any(statistics(m) for m in model.modules()):
         notes.append("batch-norm statistics are those of the relaxed forward; give loader= to estimate them anew")
+    if missed:
+        notes.append(
+            f"running statistics of {listing(missed)} are still those of the relaxed forward: not called on the batches of "
+            "loader=, or without a momentum that averages them"
+        )
+    if change is not None and bound is not None and change > SLACK * bound + ROUNDING:
+        notes.append("the change is above the bound: the Jacobian does not see all that the layers do to the output")
     notes += _warnings(layers, hidden)
     report = ProjectionReport(
         method, layers, change, bound, metric_before, metric_after, audit_before, audit_after, confirmed, hidden,
@@ -136,7 +156,8 @@ def _fold(
     size = float(wanted.norm())
     if size == 0:
         return FOLDED, None, "nothing to add"
-    added = found.site.fold(layer, wanted)
+    with keeping_modes(layer):  # escnn builds and discards buffers
+        added = found.site.fold(layer, wanted)
     return FOLDED, float(added.norm()) / size, ""
 
 
@@ -168,7 +189,7 @@ def call(model: Any, inputs: Any) -> Any:
 
 def run_detached(run: Forward, model: nn.Module, inputs: Any) -> Any:
     """The outputs without a graph (models may take gradients inside)."""
-    return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, run(model, inputs))
+    return map_leaves(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, run(model, inputs))
 
 
 def _measure(metric: Callable[[nn.Module], Any] | None, model: nn.Module) -> float | None:
@@ -215,8 +236,12 @@ def _confirm(
     return found
 
 
-def _tracks(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+def _not_called(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"{listing(names)} was not called on these inputs, so that W took no part: its forward or weights are used directly?"
+    ]
 
 
 def _warnings(layers: tuple[LayerProjection, ...], hidden: Sequence[Any]) -> list[str]:

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from equiaudit.relaxation.check import check_site
 from equiaudit.relaxation.discover import MAX_ENTRIES, Adapter, choose, relaxable
-from equiaudit.relaxation.module import NAME, Init, attach, detach, initialise
+from equiaudit.relaxation.module import NAME, Init, attach, detach
 from equiaudit.relaxation.relaxed import Relaxed, unwrapped
-from equiaudit.relaxation.site import RelaxationError
-from equiaudit.relaxation.vector_neurons import VNLinear
+from equiaudit.relaxation.site import RelaxationError, title
 from equiaudit.symmetry import Symmetry
 
 
@@ -65,18 +64,18 @@ def relax(
     chosen = choose(listing, layers, model)
     big = [row for row in chosen if row.site and row.site.entries > max_entries]
     if big:
-        sizes = ", ".join(f"{row.name} ({row.site.entries:,})" for row in big if row.site)
+        sizes = ", ".join(f"{title(row.name)} ({row.site.entries:,})" for row in big if row.site)
         raise RelaxationError(
             f"W would have more than {max_entries:,} entries beside {sizes}; choose layers=, or raise max_entries="
         )
     _refuse_a_standstill(init, learned)
     for row in chosen:
-        if check and row.site is not None and (row.by_declaration or not _known(row.layer)):
+        if check and row.site is not None and not row.by_layer:
             check_site(row.name, row.layer, row.site)
     try:
         for row in chosen:
             assert row.site is not None
-            initialise(attach(row.layer, row.site, _like(row.layer, model), learned).weight, init)
+            attach(row.layer, row.site, _like(row.layer, model), learned, init)
     except BaseException:  # all layers or none
         for row in chosen:
             if NAME in row.layer._modules:
@@ -111,12 +110,6 @@ def _one(symmetry: Symmetry | Sequence[Symmetry] | None) -> Symmetry | None:
     turning = [s for s in several if s.group is not None and not getattr(s.group, "acts_on_indices", False)]
     first = [*(s for s in several if s.hidden), *turning, *several][:1]
     return first[0] if first else None
-
-
-def _known(layer: nn.Module) -> bool:
-    return isinstance(layer, VNLinear) or any(
-        parent.__module__.partition(".")[0] in ("e3nn", "escnn") for parent in type(layer).__mro__
-    )
 
 
 def _like(layer: nn.Module, model: nn.Module) -> Tensor:

@@ -6,9 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from equiaudit.records import Audit
+from equiaudit.records import Audit, Verdict
 
 FOLDED, DROPPED, NOT_FOLDABLE = "folded", "dropped", "not foldable"
+UNDECIDED = (Verdict.VACUOUS, Verdict.INVALID)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class HiddenFit:
         declared: RMS of h(gx) − ρ_out(g) h(x) over that of h, on rows held back.
         fitted: the same with the best linear map T_g in place of the declared ρ_out(g); None where rows don't suffice.
         verdict: "as declared", "moved" (T_g explains what ρ_out(g) does not), "not equivariant" or "unknown".
-        note: why it is unknown; of one that moved, whether it is equivalent to the declared one (by its trace).
+        note: why it is unknown, such as features that are linear in the input, where any map looks like a representation; of
+            one that moved, whether it is equivalent to the declared one (by its trace).
     """
 
     name: str
@@ -73,7 +75,7 @@ class ProjectionReport:
         audit_after: of the projected model.
         confirmed: what ``confirm_equivariant`` returned.
         hidden: which representation each layer's features carried before.
-        recalibrated: batch-norm layers with new statistics.
+        recalibrated: layers with new running statistics.
         notes: what could not be measured, and warnings.
     """
 
@@ -92,10 +94,12 @@ class ProjectionReport:
 
     @property
     def exact(self) -> bool | None:
-        """Whether the projected model was found EXACT, and nothing refuted it; None where no audit was possible."""
-        if self.audit_after is None:
+        """True: found EXACT, and nothing refuted it; False: refuted; None: no audit, or one that could not decide."""
+        if any(found is not None and found.verdict is Verdict.BROKEN for found in (self.audit_after, self.confirmed)):
+            return False
+        if self.audit_after is None or self.audit_after.verdict is not Verdict.EXACT:
             return None
-        return self.audit_after.verdict.value == "EXACT" and (self.confirmed is None or self.confirmed.passed)
+        return True if self.confirmed is None or self.confirmed.passed else None
 
     @property
     def left(self) -> float:
@@ -122,14 +126,19 @@ class ProjectionReport:
         for what, found in (("before", self.audit_before), ("after", self.audit_after), ("confirm", self.confirmed)):
             if found is not None:
                 error = f", error {found.error:.1e}" if found.error is not None else ""
-                lines.append(f"{'audit ' * (what != 'confirm')}{what}: {found.verdict.value}{error}")
+                why = f" ({found.reason})" if found.reason and found.verdict in UNDECIDED else ""
+                lines.append(f"{'audit ' * (what != 'confirm')}{what}: {found.verdict.value}{error}{why}")
         lines += [f"hidden {row.name}: {_hidden_line(row)}" for row in self.hidden]
         if self.recalibrated:
             lines.append(f"batch norm recalibrated: {', '.join(self.recalibrated)}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _headline(self) -> str:
-        state = {True: "exact", False: "NOT exact", None: "not audited"}[self.exact]
+        undecided = "not audited"
+        for found in (self.confirmed, self.audit_after):
+            if found is not None and not found.passed:
+                undecided = f"not decided, {found.verdict}: {found.reason or 'the audit says no more'}"
+        state = {True: "exact", False: "NOT exact", None: undecided}[self.exact]
         early = f", stopped at theta {self.left:g}" if self.left else ""
         plural = "s" * (len(self.layers) != 1)
         return f"projected {len(self.layers)} layer{plural} by {self.method}{early}: {state}"

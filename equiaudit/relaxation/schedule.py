@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from equiaudit.relaxation.relaxed import Relaxed
-from equiaudit.relaxation.site import RelaxationError
+from equiaudit.relaxation.site import RelaxationError, title
 
+IDLE = (
+    "its W did not change, because the optimizer was made before relax(), or the layer's forward or weights are used "
+    "without calling the layer"
+)
+"""Why a W may have taken no part."""
 Shape = Callable[[int, int], float]
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names of layers, in a message."""
+    return ", ".join(title(name) for name in names)
 
 
 class Schedule:
@@ -35,7 +46,7 @@ class Schedule:
         return 0.0 if self.count >= self.total else float(self.shape(self.count, self.total))
 
     def step(self) -> float:
-        """Go one step on, set θ of every layer, and return it; the last step checks what ``finish`` checks."""
+        """Go one step on, set θ of every layer, and return it; the last step calls ``finish``."""
         self.count += 1
         self._apply()
         if self.count == self.total:
@@ -46,7 +57,7 @@ class Schedule:
         self.relaxed.theta = self.theta
 
     def _measure(self) -> dict[str, float]:
-        return {name: float(found.weight.detach().norm()) for name, found in self.relaxed.relaxations.items()}
+        return {name: found.norm() for name, found in self.relaxed.relaxations.items()}
 
     @property
     def idle(self) -> tuple[str, ...]:
@@ -54,16 +65,21 @@ class Schedule:
         return tuple(name for name, norm in self._measure().items() if norm == self._norms.get(name))
 
     def finish(self) -> None:
-        """Check that θ reached every relaxed layer of the model and is 0.
+        """Check that θ reached every relaxed layer of the model and is 0; warn of layers whose W never changed.
 
         Raises:
-            RelaxationError: names the layers where it is not.
+            RelaxationError: names the layers where θ is not 0.
         """
         now = Relaxed(self.relaxed.module).thetas  # looked up again: a layer may have been replaced meanwhile
         left = {name: value for name, value in now.items() if value != 0.0}
         if left:
             listed = ", ".join(f"{name}: {value:g}" for name, value in left.items())
             raise RelaxationError(f"the schedule is over and theta is not 0 at {listed}")
+        self._warn_of_idle()
+
+    def _warn_of_idle(self) -> None:
+        if self.idle:
+            warnings.warn(f"the relaxation of {listing(self.idle)} was never trained: {IDLE}", stacklevel=4)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""

@@ -17,8 +17,8 @@ def triangle(relaxed: Relaxed, total: int, *, peak: float = 1.0) -> Schedule:
     >>> from equiaudit.relaxation import relax
     >>> from equiaudit.relaxation.vector_neurons import VNLinear
     >>> schedule = triangle(relax(VNLinear(2, 2)), 4)
-    >>> [schedule.theta, *(schedule.step() for _ in range(4))]
-    [0.0, 0.5, 1.0, 0.5, 0.0]
+    >>> [schedule.theta, *(schedule.step() for _ in range(3))]
+    [0.0, 0.5, 1.0, 0.5]
     """
     return Schedule(relaxed, total, "triangle", lambda e, n: peak * min(2 * e / n, 2 - 2 * e / n))
 

@@ -18,6 +18,11 @@ class RelaxationError(ValueError):
     """A layer that can't be relaxed, or a declaration that does not fit it; the message names the layer."""
 
 
+def title(name: str) -> str:
+    """What a layer is called in messages: the model itself has an empty name."""
+    return name or "the model itself"
+
+
 @dataclass(frozen=True)
 class Convolution:
     """How a relaxation slides over the grid: as the layer that it stands beside does."""
@@ -72,7 +77,9 @@ class LinearSite:
             it (kernels on grids), or None where it is not known; left out: ``intertwiners.project``.
         fold: ``fold(layer, weight)``: adds an equivariant W to the layer's own parameters, as far as these can hold it,
             and returns what was added, in the shape of W. None: the layer can't take anything over.
-        example: ``example(layer, generator)``: arguments for a trial call of the layer; None: normal numbers.
+        example: ``example(layer, generator)``: arguments for the trial call by which ``relax`` checks the declaration. The
+            group acts on the features of the first one; the others are kept, so they must be invariant (else give
+            ``check=False``). None: normal numbers as the only argument.
 
     >>> from equiaudit.groups import O
     >>> from equiaudit.representations import Vector

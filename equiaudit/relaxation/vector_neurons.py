@@ -18,6 +18,11 @@ def _checked(x: Tensor, channels: int, layer: nn.Module) -> Tensor:
     return x
 
 
+def _wide(x: Tensor) -> Tensor:
+    # the square of a short vector is zero in half precision, and one over it overflows in the backward pass
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 class VNLinear(nn.Module):
     """Mix vector channels: V ↦ W V (Deng et al. 2021, eq. 3). No bias: an added constant vector would not turn.
 
@@ -70,11 +75,12 @@ class VNLeakyReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., channels, d] to the same."""
-        k = self.direction(_checked(x, self.channels, self))
-        along = (x * k).sum(-1, keepdim=True)
+        k = _wide(self.direction(_checked(x, self.channels, self)))
+        v = _wide(x)
+        along = (v * k).sum(-1, keepdim=True)
         # the square of the norm is bounded below by the smallest normal number, not by a visible constant
         square = k.square().sum(-1, keepdim=True).clamp(min=torch.finfo(k.dtype).tiny)
-        return x - (1 - self.slope) * along.clamp(max=0) / square * k
+        return (v - (1 - self.slope) * along.clamp(max=0) / square * k).to(x.dtype)
 
     def extra_repr(self) -> str:
         """The slope."""
@@ -103,9 +109,11 @@ class VNBatchNorm(nn.Module):
         """[..., channels, d] to the same."""
         _checked(x, self.channels, self)
         # inside the root: the derivative of a norm at zero is not finite
-        length = (x.square().sum(-1) + self.eps**2).sqrt()
-        scaled = self.norm(length.reshape(-1, self.channels)).reshape(length.shape)
-        return x * (scaled / length)[..., None]
+        v = _wide(x)
+        length = (v.square().sum(-1) + self.eps**2).sqrt()
+        own = self.norm.weight.dtype  # float under autocast, half in a half-precision model
+        scaled = self.norm(length.to(own).reshape(-1, self.channels)).reshape(length.shape)
+        return (v * (scaled / length)[..., None]).to(x.dtype)
 
 
 class VNMeanPool(nn.Module):

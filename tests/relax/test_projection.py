@@ -336,50 +336,75 @@ def test_the_mode_of_the_model_is_kept() -> None:
 def test_a_hidden_representation_that_moved_is_found() -> None:
     # W undoes the layer and puts a turned, and reflected, copy of the features in its place: still a representation,
     # not the declared one
-    layer = VNLinear(1, 2).double()
-    nn.init.ones_(layer.weight)
-    model = nn.Sequential(layer, VNLinear(2, 1).double())
-    relaxed = relax(model, Symmetry(O(3), "vector", "vector"), ["0"])
-    mixing = torch.linalg.qr(torch.randn(6, 6).double()).Q
-    identity = torch.cat([torch.eye(3), torch.eye(3)]).double()
+    relaxed = moved(3, torch.float64)
+    _, report = project(relaxed, inputs=torch.randn(64, 2, 3).double(), confirm=None)
+    first, second = report.hidden
+    assert (first.verdict, first.note) == ("unknown", "linear in the input: not decidable")
+    assert second.verdict == "moved"
+    assert second.fitted < 1e-10
+    assert second.declared > 0.1
+    assert "the features of 2 carry another representation than the declared one" in str(report)
+
+
+def moved(channels: int, dtype: torch.dtype):
+    """Two layers about a nonlinearity that work in turned coordinates: a representation, not the declared one."""
+    model = nn.Sequential(VNLinear(2, 3), Cubed(), VNLinear(3, channels)).to(dtype)
+    relaxed = relax(model, Symmetry(O(3), "vector", "vector"))
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=dtype)).Q.contiguous()
     with torch.no_grad():
-        relaxed.new_parameters()[0].copy_(mixing @ identity - identity)
+        for name in ("0", "2"):
+            weight = model.get_submodule(name).weight
+            wanted = torch.kron(torch.randn_like(weight), turn)
+            relaxed.relaxations[name].weight.copy_(wanted - torch.kron(weight.contiguous(), torch.eye(3, dtype=dtype)))
     relaxed.theta = 1.0
-    _, report = project(relaxed, inputs=torch.randn(64, 1, 3).double(), confirm=None)
-    (row,) = report.hidden
-    assert row.verdict == "moved"
-    assert row.fitted < 1e-10
-    assert row.declared > 0.1
-    assert "carry another representation than the declared one" in str(report)
+    return relaxed
+
+
+class Cubed(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * x.square().sum(-1, keepdim=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_another_basis_is_told_from_features_that_do_not_span(dtype: torch.dtype) -> None:
-    for channels, note in ((2, "the declared one in another basis"), (4, "the features do not span")):
-        layer = VNLinear(2, channels).to(dtype)
-        relaxed = relax(layer, Symmetry(O(3), "vector", "vector"), init="default")
-        relaxed.theta = 1.0
-        (row,) = project(relaxed, inputs=torch.randn(64, 2, 3, dtype=dtype), confirm=None)[1].hidden
+    for channels, note in ((3, "the declared one in another basis"), (5, "the features do not span")):
+        relaxed = moved(channels, dtype)
+        row = project(relaxed, inputs=torch.randn(64, 2, 3, dtype=dtype), confirm=None)[1].hidden[1]
         assert row.verdict == "moved"
         assert row.note.startswith(note)
+
+
+def test_a_trained_w_that_stays_equivariant_has_not_moved() -> None:
+    relaxed = moved(3, torch.float64)
+    with torch.no_grad():
+        for found in relaxed.relaxations.values():
+            n, m = (size // 3 for size in found.weight.shape)
+            found.weight.copy_(torch.kron(torch.randn(n, m), torch.eye(3)))
+    _, report = project(relaxed, inputs=torch.randn(64, 2, 3).double(), confirm=None)
+    assert [row.verdict for row in report.hidden] == ["as declared", "as declared"]
+
+
+def test_linear_features_decide_nothing_whatever_w_is() -> None:
+    relaxed = relax(nn.Sequential(VNLinear(4, 8), VNLinear(8, 3)), Symmetry(O(3), "vector", "vector"), init="default")
+    relaxed.theta = 1.0
+    _, report = project(relaxed, inputs=points(400), confirm=None)
+    assert [row.note for row in report.hidden] == 2 * ["linear in the input: not decidable"]
+    assert not any("another representation" in note for note in report.notes)
+    # linear in features that carry the declared representation, after a nonlinearity
+    model = nn.Sequential(VNLinear(4, 3), Cubed(), VNLinear(3, 2))
+    relaxed = relax(model, Symmetry(O(3), "vector", "vector"), ["2"], init="default")
+    relaxed.theta = 1.0
+    assert project(relaxed, inputs=points(400), confirm=None)[1].hidden[0].note == "linear in the input: not decidable"
 
 
 def test_hidden_representations_that_stay_or_break_or_are_unknown() -> None:
     x = points(400)
     still = project(relaxed_network(theta=0.0), inputs=x, confirm=None)[1]
     assert {row.verdict for row in still.hidden} == {"as declared"}
-    relaxed = relax(nn.Sequential(VNLinear(4, 4), Noise()), Symmetry(O(3), "vector", "vector"), init="zeros")
-    relaxed.relaxations["0"].weight.data[:, 0] = 1.0
-    relaxed.theta = 1.0
-    fitted = {row.name: row for row in project(relaxed, inputs=x, confirm=None)[1].hidden}
-    assert fitted["0"].verdict in ("moved", "not equivariant")
+    relaxed = relaxed_network(theta=1.0)
+    assert project(relaxed, inputs=x, confirm=None)[1].hidden[2].verdict == "not equivariant"
     few = project(relaxed_network(theta=1.0), inputs=points(6), confirm=None)[1]
-    assert any(row.verdict == "unknown" and "6 rows for 24 features; give 72 or more" in row.note for row in few.hidden)
-
-
-class Noise(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
+    assert any(row.verdict == "unknown" and "6 rows for 15 features; give 45 or more" in row.note for row in few.hidden)
 
 
 def test_several_symmetries() -> None:

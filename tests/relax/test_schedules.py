@@ -13,6 +13,12 @@ from equiaudit.groups import O
 from equiaudit.relaxation import RelaxationError, Relaxed
 from equiaudit.relaxation.vector_neurons import VNLinear
 
+# most of these runs step a schedule without any training; test_end_of_run.py holds what is said then
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the relaxation of .* was never trained"),
+    pytest.mark.filterwarnings("ignore:the last step takes away levels"),
+]
+
 
 def handle(**options) -> Relaxed:
     return relax(nn.Sequential(VNLinear(4, 6), VNLinear(6, 1)), Symmetry(O(3), "vector", "vector"), **options)
