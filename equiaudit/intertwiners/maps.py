@@ -157,7 +157,7 @@ class Hom:
             if tuple(bias.shape) != self.shape[:1]:
                 raise RepresentationError(f"the bias must have shape [{self.shape[0]}], got {list(bias.shape)}")
             gap = gap - self.move(bias.to(wide.dtype))
-        return _square(gap)
+        return squared(gap)
 
     def move(self, bias: Tensor) -> Tensor:
         """What each generator does to a constant output, dρ(A_k) b and (ρ(h) − 1) b: [dim_out, K]."""
@@ -175,7 +175,7 @@ def commutators(out: Kind, into: Kind, block: Tensor) -> Tensor:
     for g, h in zip(out.generators, into.generators, strict=True):
         left, right = _like(torch.from_numpy(g), block), _like(torch.from_numpy(h), block)
         wide = block.to(torch.promote_types(left.dtype, block.dtype))
-        total = total + _square(torch.einsum("ab,obic->oaic", left, wide) - torch.einsum("oaib,bc->oaic", wide, right))
+        total = total + squared(torch.einsum("ab,obic->oaic", left, wide) - torch.einsum("oaib,bc->oaic", wide, right))
     return total
 
 
@@ -216,7 +216,8 @@ def _tensor(matrix: Matrix) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(matrix))
 
 
-def _square(x: Tensor) -> Tensor:
+def squared(x: Tensor) -> Tensor:
+    """Σ |x|², of real and imaginary parts: the absolute value has no second derivative at zero."""
     return (x.real.square() + x.imag.square()).sum() if x.is_complex() else x.square().sum()
 
 

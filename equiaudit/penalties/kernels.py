@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equiaudit.groups.base import Element, Group, Matrix
 from equiaudit.intertwiners.atoms import decompose, read
-from equiaudit.intertwiners.maps import Hom
+from equiaudit.intertwiners.maps import Hom, squared
 from equiaudit.representations.base import RepresentationError
 from equiaudit.representations.image import Image
 from equiaudit.representations.resolve import as_representation
@@ -69,11 +69,11 @@ class KernelAction:
         total = wide.new_zeros((), dtype=wide.real.dtype if wide.is_complex() else wide.dtype)
         for index in range(len(self.elements)):
             a, b = self.moved(index, wide)
-            total = total + (a - b).abs().square().sum()
+            total = total + squared(a - b)
         if bias is not None:
             if bias.shape != kernel.shape[:1]:
                 raise RepresentationError(f"the bias must have shape [{self.shape[0]}], got {list(bias.shape)}")
-            total = total + self.hom.move(bias.to(wide.dtype)).abs().square().sum()
+            total = total + squared(self.hom.move(bias.to(wide.dtype)))
         return total
 
 
@@ -87,8 +87,9 @@ def _sizes(group: Group, into: Any, shape: tuple[int, ...]) -> tuple[int, int]:
         decompose(into, group, shape[1])
     except RepresentationError as error:
         raise RepresentationError(
-            f"{error}; a kernel is [out, in, *k], and for a grouped convolution [out, in / groups, *k], which no "
-            "representation of all channels fits: penalise each group by itself"
+            f"{error}; a kernel is [out, in, *k]; of a transposed convolution [in, out, *k]: give transposed=True; of a "
+            "grouped convolution [out, in / groups, *k], which no representation of all channels fits: penalise each "
+            "group by itself"
         ) from None
     return shape[0], shape[1]
 

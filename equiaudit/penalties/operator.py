@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equiaudit.intertwiners.maps import Hom, commutators
 from equiaudit.penalties.kernels import KernelAction
@@ -62,18 +62,29 @@ class OperatorPenalty:
         self._forms: dict[tuple[int, ...], Form] = {}
         self._kernels: dict[tuple[int, ...], KernelAction] = {}
 
-    def __call__(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, weight: Tensor | nn.Module, bias: Tensor | None = None, *, transposed: bool | None = None
+    ) -> Tensor:
         """The penalty.
 
         Args:
-            weight: [dim_out, dim_in], or a kernel [out, in, *k].
+            weight: [dim_out, dim_in], or a kernel [out, in, *k]; or a linear layer or convolution with both.
             bias: [dim_out]; its own terms are added, it does not enter those of the weight.
+            transposed: whether a kernel is that of a transposed convolution, [in, out, *k]; read from a layer.
 
         Returns:
             A scalar in the precision of the weight (float32 for half precisions, also under autocast).
         """
+        if isinstance(weight, nn.Module):
+            weight, bias, transposed = _read(weight, bias, transposed)
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"expected a weight [out, in], a kernel or a layer, got {type(weight).__name__}")
         if weight.dim() < 2:
             raise RepresentationError(f"a weight has at least two dimensions [out, in], got {list(weight.shape)}")
+        if transposed:
+            if weight.dim() == 2:
+                raise RepresentationError("transposed=True is for kernels [in, out, *k]; give a matrix as [out, in]")
+            weight = weight.transpose(0, 1)  # and turned by 180°, which commutes with all that permutes its pixels
         with torch.autocast(weight.device.type, enabled=False):
             total = self.form(weight)(weight, bias) if weight.dim() == 2 else self._of_kernel(weight, bias)
         return total / weight.numel() if self.reduction == "mean" else total
@@ -150,6 +161,20 @@ class Form:
             ]
             self._placed[key] = mask, factors
         return self._placed[key]
+
+
+def _read(layer: nn.Module, bias: Tensor | None, transposed: bool | None) -> tuple[Any, Tensor | None, bool]:
+    weight, own = getattr(layer, "weight", None), getattr(layer, "bias", None)
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{type(layer).__name__} has no weight; give the matrix or kernel: penalty(weight, bias)")
+    if getattr(layer, "groups", 1) != 1:
+        raise RepresentationError(
+            f"{type(layer).__name__} has groups={layer.groups}, so its kernel {list(weight.shape)} is not a map between all "
+            "channels: penalise each group by itself, penalty(part) for part in weight.chunk(groups) with the "
+            "representations of one group, or the layer's output with LieDerivativePenalty"
+        )
+    kind = bool(getattr(layer, "transposed", False)) if transposed is None else transposed
+    return weight, own if bias is None and isinstance(own, Tensor) else bias, kind
 
 
 def _places(places: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equiaudit.intertwiners.maps import Hom
+from equiaudit.intertwiners.maps import Hom, squared
 from equiaudit.representations.base import RepresentationError
 from equiaudit.symmetry import Symmetry
 
@@ -62,7 +62,7 @@ class ResidualPathwayPrior:
         wide = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
         part = hom.project(wide)
         left = wide - part
-        return part.abs().square().sum() / (2 * self.equivariant**2) + left.abs().square().sum() / (2 * self.rest**2)
+        return squared(part) / (2 * self.equivariant**2) + squared(left) / (2 * self.rest**2)
 
     def __repr__(self) -> str:
         return f"ResidualPathwayPrior({self.symmetry!r}, equivariant={self.equivariant:g}, rest={self.rest:g})"

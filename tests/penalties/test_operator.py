@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equiaudit import Symmetry, intertwiners
 from equiaudit.groups import SE, SO, Cyclic, Dihedral, E, Flip, Lorentz, O, Octahedral, Permutations
-from equiaudit.penalties import OperatorPenalty
+from equiaudit.penalties import LieDerivativePenalty, OperatorPenalty, ResidualPathwayPrior
 from equiaudit.representations import (
     Image,
     Irreps,
@@ -263,3 +263,94 @@ def test_odd_angles_need_consent() -> None:
 def test_messages(call: Any, message: str) -> None:
     with pytest.raises((RepresentationError, TypeError, ValueError), match=message):
         call()
+
+
+CURVED = {
+    "linear": (OperatorPenalty, Symmetry(SO(3), "vector", "vector"), (3, 3)),
+    "points": (OperatorPenalty, Symmetry(SE(3), "vector", "1x0e+1x1o"), (4, 3)),
+    "kernel": (OperatorPenalty, Symmetry(Cyclic(4), Regular(), Regular()), (4, 4, 3, 3)),
+    "prior": (ResidualPathwayPrior, Symmetry(SO(3), "vector", "vector"), (3, 3)),
+}
+
+
+@pytest.mark.parametrize("case", CURVED)
+def test_second_derivatives_are_the_same_everywhere(case: str) -> None:
+    make, claim, shape = CURVED[case]
+    penalty = make(claim)
+    eye = torch.eye(*shape[:2], dtype=torch.float64)
+    exact = eye if len(shape) == 2 else torch.zeros(shape, dtype=torch.float64)
+    if len(shape) == 4:
+        exact[..., 1, 1] = eye
+    traces = [
+        float(torch.autograd.functional.hessian(penalty, w).reshape(w.numel(), -1).trace())
+        for w in (torch.zeros(shape, dtype=torch.float64), exact, draw(*shape))
+    ]
+    assert traces[2] > 1
+    assert traces == pytest.approx(3 * [traces[2]], rel=1e-9)
+
+
+def test_second_derivatives_of_biases_at_zero() -> None:
+    penalty, kernel = OperatorPenalty(Symmetry(Cyclic(4), Regular(), Regular())), draw(4, 4, 3, 3)
+    forms = [
+        torch.autograd.functional.hessian(lambda b: penalty(kernel, b), b)
+        for b in (torch.zeros(4, dtype=torch.float64), draw(4))
+    ]
+    assert float(forms[0].trace()) > 1
+    assert torch.allclose(forms[0], forms[1])
+
+
+def test_layers_are_read() -> None:
+    vectors, turns = (
+        OperatorPenalty(Symmetry(SO(3), "vector", "vector")),
+        OperatorPenalty(Symmetry(Cyclic(4), Regular(), 2 * Regular())),
+    )
+    linear, conv = nn.Linear(3, 3), nn.Conv2d(4, 8, 3)
+    assert torch.equal(vectors(linear), vectors(linear.weight, linear.bias))
+    assert torch.equal(turns(conv), turns(conv.weight, conv.bias))
+    back = nn.ConvTranspose2d(4, 8, 3)
+    assert torch.equal(turns(back), turns(back.weight, back.bias, transposed=True))
+    assert torch.equal(turns(back), turns(back.weight.transpose(0, 1), back.bias))
+
+
+def test_the_null_space_of_a_transposed_kernel_is_equivariant() -> None:
+    claim = Symmetry(Cyclic(4), Regular(), 2 * Regular())
+    penalty, shape = OperatorPenalty(claim), (4, 8, 3, 3)
+    at = torch.zeros(shape, dtype=torch.float64)
+    form = torch.autograd.functional.hessian(lambda k: penalty(k, transposed=True), at).reshape(288, 288)
+    values, vectors = torch.linalg.eigh(form)
+    count = int((values < 1e-9 * values.max()).sum())
+    assert count == 72  # a fourth: the group acts freely on entries
+    kernel = (vectors[:, :count] @ draw(count)).reshape(shape)
+    images = Symmetry(Cyclic(4), Image((-2, -1), channels=Regular()), Image((-2, -1), channels=2 * Regular()), batch=0)
+    audited = LieDerivativePenalty(images, discrete="all")
+    x = draw(2, 4, 7, 7)
+    assert float(audited(lambda z: nn.functional.conv_transpose2d(z, kernel, padding=1), x)) < 1e-24
+    other = vectors[:, count].reshape(shape)
+    assert float(audited(lambda z: nn.functional.conv_transpose2d(z, other, padding=1), x)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: p(nn.ReLU()), TypeError, "ReLU has no weight; give the matrix or kernel"),
+        (lambda p: p([[1.0]]), TypeError, r"expected a weight \[out, in\], a kernel or a layer, got list"),
+        (
+            lambda p: p(nn.Conv2d(8, 8, 3, groups=2)),
+            RepresentationError,
+            "Conv2d has groups=2, .*penalise each group by itself",
+        ),
+        (
+            lambda p: p(torch.ones(8, 4, 3, 3)),
+            RepresentationError,
+            r"transposed convolution \[in, out, \*k\]: give transposed=True",
+        ),
+        (
+            lambda p: p(torch.ones(4, 8), transposed=True),
+            RepresentationError,
+            r"transposed=True is for kernels \[in, out",
+        ),
+    ],
+)
+def test_messages_for_layers(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(OperatorPenalty(Symmetry(Cyclic(4), 2 * Regular(), Regular())))
