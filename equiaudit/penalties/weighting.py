@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 Value = Tensor | Callable[[], Tensor]
@@ -125,7 +126,8 @@ class DualAscent(Weighting):
         """One step along the gradient of the dual problem; a penalty that is not finite changes nothing."""
         if penalty is None:
             raise ValueError("DualAscent.step needs the penalty of this step: step(penalty=value)")
-        excess = float(penalty.detach() if isinstance(penalty, Tensor) else penalty) - self.target
+        value = penalty.detach().double() if isinstance(penalty, Tensor) else torch.tensor(float(penalty)).double()
+        excess = float(_mean_over_processes(value)) - self.target
         if math.isfinite(excess):
             self._weight = min(max(self._weight + self.rate * excess, 0.0), self.maximum)
 
@@ -136,6 +138,7 @@ class GradNorm(Weighting):
     With G_i = w_i ‖∇L_i‖, Ḡ their mean and r_i = (L_i / L_i(0)) / mean, the weights descend Σ_i |G_i − Ḡ r_i^α| with the
     target held constant, and are scaled to add up to 2. ``weight`` is that of the penalty over that of the task. The
     descent is in log w and in units of Ḡ, where the paper uses Adam: losses in any units take steps of the same length.
+    Steps on which a gradient vanishes or is not finite change nothing. In several processes gradients are averaged first.
 
     Args:
         parameters: of the last shared layer, whose gradients are compared.
@@ -183,10 +186,11 @@ class GradNorm(Weighting):
         task = getattr(self, "_task", None) if task is None else task
         if not isinstance(task, Tensor) or not isinstance(penalty, Tensor):
             raise ValueError("GradNorm.step needs both losses with their graphs: step(task, penalty) before backward()")
-        losses = [float(task.detach()), float(penalty.detach())]
-        norms = [self._norm(loss) for loss in (task, penalty)]
-        if not all(map(math.isfinite, losses + norms)):
-            return
+        stacked = torch.stack([task.detach().double(), penalty.detach().to(task.device).double()])
+        losses = _mean_over_processes(stacked).tolist()
+        norms = [self._norm(name, loss) for name, loss in (("task", task), ("penalty", penalty))]
+        if not all(map(math.isfinite, losses + norms)) or not all(norms):
+            return  # nothing to balance: a pull of zero would be raised for ever
         if self.first is None:
             self.first = losses
         ratios = [now / start if start > 0 else 1.0 for now, start in zip(losses, self.first, strict=True)]
@@ -200,11 +204,18 @@ class GradNorm(Weighting):
             new.append(w * math.exp(-self.rate * sign * pull / mean) if mean > 0 else w)
         self.weights = [2 * w / sum(new) for w in new]
 
-    def _norm(self, loss: Tensor) -> float:
-        if not loss.requires_grad:
-            return 0.0
-        grads = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
-        return math.sqrt(sum(float(g.double().square().sum()) for g in grads if g is not None))
+    def _norm(self, name: str, loss: Tensor) -> float:
+        grads: Sequence[Tensor | None] = [None] * len(self.parameters)
+        if loss.requires_grad:
+            grads = torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+            if all(g is None for g in grads):
+                raise ValueError(
+                    f"the {name} does not depend on the parameters that GradNorm compares gradients on; give those of a "
+                    "layer that task and penalty share: GradNorm(model.last.parameters())"
+                )
+        pairs = zip(grads, self.parameters, strict=True)
+        flat = torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for g, p in pairs])
+        return float(_mean_over_processes(flat).double().norm())
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, for checkpoints."""
@@ -214,3 +225,13 @@ class GradNorm(Weighting):
         """Go on from a checkpoint."""
         self.weights, self.steps = [float(w) for w in state["weights"]], int(state["steps"])
         self.first = None if state["first"] is None else list(state["first"])
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    # every process sees a part of the batch: without this their weights would part
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return value
+    on = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else value.device
+    total = value.detach().to(on, copy=True)
+    dist.all_reduce(total)
+    return total / dist.get_world_size()

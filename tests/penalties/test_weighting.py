@@ -66,11 +66,25 @@ def test_gradnorm_balances_the_pull_on_the_last_layer() -> None:
     assert weight.weight < 0.01
 
 
-def test_gradnorm_takes_a_loss_that_does_not_reach_the_layer() -> None:
+def test_gradnorm_leaves_the_weights_alone_where_nothing_pulls() -> None:
     layer = nn.Linear(2, 1)
-    weight = weighting.GradNorm(layer.weight)
-    weight.step(layer(torch.ones(1, 2)).sum(), torch.zeros(()))
-    assert weight.weights[1] > 0
+    weight = weighting.GradNorm(layer.parameters())
+    y = layer(torch.ones(1, 2)).sum()
+    for penalty in (torch.zeros(()), 0 * y, y * float("nan"), (y * 0).sqrt()):
+        for _ in range(3):
+            weight.step(y.square(), penalty)
+        assert weight.weights == [1.0, 1.0]
+    weight.step(y.square(), 3 * y.square())
+    assert weight.weights[1] < 1
+
+
+@pytest.mark.parametrize("name", ["task", "penalty"])
+def test_gradnorm_names_a_loss_that_does_not_reach_the_parameters(name: str) -> None:
+    layer, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    losses = {"task": layer, "penalty": layer} | {name: other}
+    weight = weighting.GradNorm(layer.parameters())
+    with pytest.raises(ValueError, match=f"the {name} does not depend on the parameters .* task and penalty share"):
+        weight.step(*(m(torch.ones(1, 2)).square().sum() for m in losses.values()))
 
 
 @pytest.mark.parametrize(
