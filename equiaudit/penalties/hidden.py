@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,6 +31,8 @@ class LayerCall:
     layer: Declared
     inputs: Any
     keywords: dict[str, Any]
+    names: tuple[str, ...] | None = None
+    """The keywords that the inputs were given by; None for inputs by place."""
 
     @property
     def module(self) -> nn.Module:
@@ -38,7 +41,11 @@ class LayerCall:
 
     def call(self, module: nn.Module, inputs: Any) -> Any:
         """The submodule on other inputs, with the same keywords."""
+        if isinstance(inputs, dict) and self.names is not None:
+            return module(**inputs, **self.keywords)
         arguments = inputs if type(inputs) is tuple else (inputs,)
+        if self.names is not None:
+            return module(**dict(zip(self.names, arguments, strict=True)), **self.keywords)
         return module(*arguments, **self.keywords)
 
     def symmetry(self, outer: Symmetry, inputs: Any) -> Symmetry:
@@ -90,7 +97,10 @@ class Recorder:
 
             def note(_: nn.Module, args: Any, kwargs: Any, layer: Declared = layer) -> None:
                 kept = tuple(map_leaves(_kept, value) for value in args)
-                self.calls.append(LayerCall(layer, kept if len(kept) != 1 else kept[0], dict(kwargs)))
+                named = {name: map_leaves(_kept, value) for name, value in kwargs.items()}
+                self.calls.append(
+                    LayerCall(layer, kept if len(kept) != 1 else kept[0], named) if kept else _by_name(layer, named)
+                )
 
             self.handles.append(layer.module.register_forward_pre_hook(note, with_kwargs=True))
         return self
@@ -98,6 +108,29 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         for handle in self.handles:
             handle.remove()
+
+
+def _by_name(layer: Declared, named: dict[str, Any]) -> LayerCall:
+    # a layer that is called by keywords alone
+    if isinstance(layer.rep_in, Mapping):
+        names = tuple(name for name in layer.rep_in if name in named)
+        inputs: Any = {name: named[name] for name in names}
+        missing = [name for name in layer.rep_in if name not in named]
+    else:
+        names = tuple(name for name, v in named.items() if any(isinstance(t, Tensor) for _, t in leaves(v)))
+        wanted = layer.rep_in if type(layer.rep_in) is tuple else (layer.rep_in,)
+        order = [name for name in inspect.signature(layer.module.forward).parameters if name in names]
+        names = (*order, *(name for name in names if name not in order))
+        several = tuple(named[name] for name in names)
+        inputs = several if type(layer.rep_in) is tuple or not names else several[0]
+        missing = [] if len(names) == len(wanted) else [str(wanted)]
+    if missing or not names:
+        raise StructureError(
+            f"the layer {layer.name!r} is called with the keywords {sorted(named)}, and {layer.rep_in!r} is declared for "
+            "its inputs; declare those that transform by name, "
+            f"hidden={{{layer.name!r}: ({{{(names or ('x',))[0]!r}: …}}, outputs)}}"
+        )
+    return LayerCall(layer, inputs, {name: v for name, v in named.items() if name not in names}, names)
 
 
 def _kept(_: Any, value: Any) -> Any:

@@ -51,6 +51,7 @@ class Ladder:
         if method not in ("auto", *RUNGS):
             raise ValueError(f"derivative must be 'auto' or one of {', '.join(map(repr, RUNGS))}, got {method!r}")
         self.method, self.rungs = method, RUNGS
+        self.cut: str | None = None
         self._known: WeakKeyDictionary[Any, dict[Any, str]] = WeakKeyDictionary()
 
     def push(self, model: Any, call: Call, symmetry: Symmetry, inputs: Any, coordinates: Matrix) -> Pass:
@@ -71,10 +72,11 @@ class Ladder:
             dtype = (
                 flat[0].dtype if flat[0].dtype != primals[0].dtype else None
             )  # other inputs follow a trial in double
-            with SplitTangents():
+            with SplitTangents() as mode:
                 held["out"] = out = call(
                     map_leaves(lambda p, v: flat[place[p]] if p in place else _follow(v, dtype), inputs)
                 )
+            self.cut = self.cut or mode.cut
             held["paths"] = [p for p, _ in (_checked(symmetry, out) if checked else _tensors(out))]
             return [v for _, v in (_checked(symmetry, out) if checked else _tensors(out))]
 
@@ -107,6 +109,7 @@ class Ladder:
 
     def _try(self, model: Any, function: Any, primals: Any, tangents: Any, check: bool) -> str:
         before = Moment(model)
+        self.cut = None
         start = [x.detach() for x in primals]
 
         def repeatable(flat: Sequence[Tensor]) -> list[Tensor]:
@@ -150,6 +153,11 @@ class Ladder:
         finally:
             before.rewind()
         reasons = "".join(f"\n  {reason}" for reason in refused)
+        if self.cut:
+            reasons += (
+                f"\nthe model calls {self.cut} without create_graph=True, so what it returns has no derivative: keep that "
+                "graph, or take torch.func.grad of torch.func.functional_call"
+            )
         if any("central difference in" in reason for reason in refused):
             reasons += (
                 "\nan operation has a wrong second derivative: torch.autograd.gradgradcheck finds it; write it from "

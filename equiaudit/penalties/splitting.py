@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from equiaudit.penalties.norms import COMPOSED
 
 _WITH_BIAS = {F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
+_GRADIENTS = {torch.autograd.grad: 4, torch.autograd.backward: 3, Tensor.backward: 3}  # where create_graph stands
 _PRODUCTS = {torch.matmul, torch.mm, torch.bmm, Tensor.matmul, Tensor.mm, Tensor.bmm, Tensor.__matmul__}
 
 
@@ -30,9 +31,16 @@ class SplitTangents(TorchFunctionMode):
     UnpackedDualTensor(primal=tensor([[6.]]), tangent=tensor([[2.]]))
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut: str | None = None
+        """The name of a gradient that the model took without keeping its graph."""
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Splits products and linear layers, composes norms; everything else as it is."""
         kwargs = kwargs or {}
+        if func in _GRADIENTS and not kwargs.get("create_graph") and not any(args[_GRADIENTS[func] :][:1]):
+            self.cut = "torch.autograd.grad" if func is torch.autograd.grad else "backward()"
         if func in COMPOSED:
             composed = COMPOSED[func](*args, **kwargs)
             return func(*args, **kwargs) if composed is None else composed

@@ -451,6 +451,102 @@ def as_vector() -> Any:
     return Vector()
 
 
+class Named(nn.Module):
+    """A linear layer that takes its input, and one more, by keyword alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3, dtype=torch.float64)
+
+    def forward(self, *, v: Tensor, scale: Any = 1.0) -> Tensor:
+        return scale * self.linear(v)
+
+
+class Calling(nn.Module):
+    def __init__(self, call: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.inner, self.call = nn.Linear(3, 3, dtype=torch.float64), Named(), call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(self.inner, self.first(x))
+
+
+@pytest.mark.parametrize(
+    ("call", "rep_in"),
+    [
+        (lambda inner, v: inner(v=v), "vector"),
+        (lambda inner, v: inner(v=v, scale=2), ("vector",)),
+        (lambda inner, v: inner(v=v, scale=v.square().sum(-1, keepdim=True)), {"v": "vector"}),
+        (lambda inner, v: inner(scale=v.square().sum(-1, keepdim=True), v=v), {"scale": "invariant", "v": "vector"}),
+        (lambda inner, v: inner(scale=v.square().sum(-1, keepdim=True), v=v), ("vector", "invariant")),
+    ],
+)
+def test_layers_called_by_keyword(call: Any, rep_in: Any) -> None:
+    model, x = Calling(call), draw(8, 3)
+    claim = Symmetry(SO(3), "vector", "vector", hidden={"inner": (rep_in, "vector")})
+    found = LieDerivativePenalty(claim, layers="inner", directions="all")(model, x)
+    h = model.first(x).detach()
+    reference = lie_derivative(lambda v: call(model.inner, v), h, Symmetry(SO(3), "vector", "vector")).square()
+    if (
+        isinstance(rep_in, dict) and "scale" not in rep_in
+    ):  # the scale is a constant of the layer there; so is it in size
+        scale = h.square().sum(-1, keepdim=True)
+        reference = lie_derivative(lambda v: scale * model.inner(v=v), h, Symmetry(SO(3), "vector", "vector")).square()
+    assert float(found.detach()) == pytest.approx(
+        float(reference.mean((0, 2, 3) if reference.dim() == 4 else (1, 2)).sum()), rel=1e-10
+    )
+    found.backward()
+    assert model.first.weight.grad is None
+    assert float(model.inner.linear.weight.grad.norm()) > 0
+
+
+@pytest.mark.parametrize("rep_in", ["vector", {"w": "vector"}, ("vector",) * 3])
+def test_a_layer_called_by_other_keywords_is_named(rep_in: Any) -> None:
+    model = Calling(lambda inner, v: inner(v=v, scale=v))
+    claim = Symmetry(SO(3), "vector", "vector", hidden={"inner": (rep_in, "vector")})
+    with pytest.raises(
+        StructureError, match=r"'inner' is called with the keywords \['scale', 'v'\].*hidden=\{'inner': \(\{'"
+    ):
+        LieDerivativePenalty(claim, layers="inner")(model, draw(8, 3))
+
+
+class Careless(Energy):
+    """Forces without the graph that their derivative needs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.requires_grad_()
+            energy = self.body(x.square().sum(-1, keepdim=True)).sum()
+            return -torch.autograd.grad(energy, x)[0]
+
+
+def test_forces_without_create_graph_are_refused_by_name() -> None:
+    message = (
+        r"(?s)calls torch.autograd.grad without create_graph=True, .* torch.func.grad of torch.func.functional_call"
+    )
+    with pytest.raises(DerivativeRefusedError, match=message):
+        LieDerivativePenalty(VECTORS)(Careless(), draw(4, 3))
+
+
+def test_forces_by_a_function_transform() -> None:
+    class Transformed(Energy):
+        def forward(self, x: Tensor) -> Tensor:
+            weights = dict(self.body.named_parameters())
+
+            def energy(z: Tensor) -> Tensor:
+                return (
+                    torch.func.functional_call(self.body, weights, (z.square().sum(-1, keepdim=True),)).sum()
+                    + z[..., 0].pow(3).sum()
+                )
+
+            return -torch.func.grad(energy)(x)
+
+    found = LieDerivativePenalty(VECTORS)(Transformed(), draw(4, 3))
+    assert float(found.detach()) > 1e-2
+    found.backward()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
