@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equiaudit.strategies.poses import SINGULAR, SPECIAL, place
 
-POSES = ("generic", *SPECIAL, "ties", *SINGULAR)
+POSES = ("generic", *SPECIAL, *SINGULAR)
 """Probes of point clouds; "ties" puts every node but the first at the same distance from it, exactly at ``scale``."""
 TENSORS = ("generic", "ones", "axis", "zeros", "one hot", "alternating")
 IMAGES = ("generic", "blob", "corner", "gradient", "checkerboard", "zeros")

@@ -47,6 +47,28 @@ def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
     ).map(one)
 
 
+FIXED = (
+    ("regular", 4), ("ties", 0), ("whole", 0), ("along z", 3), ("regular", 3), ("coplanar", 4), ("ties", 3), ("regular", 5),
+    ("along z", 0), ("coplanar", 0), ("regular", 0), ("whole", 2), ("coincident", 0), ("regular", 6), ("whole", 1),
+    ("along z", 4), ("diagonal", 3), ("ties", 2), ("whole", 4), ("regular", 8),
+)  # fmt: skip
+"""Poses of the first so many rows that are always tried, the most telling ones first; 0 for all rows."""
+
+
+def fixed_variations(rows: int, poses: bool = True) -> list[Variation]:
+    """The special poses of the first rows that every search tries, whatever it draws; without poses the first rows alone.
+
+    >>> [v.code for v in fixed_variations(2)][:2]
+    ["equiaudit.strategies.vary(inputs, symmetry, pose='ties')", "equiaudit.strategies.vary(inputs, symmetry, pose='whole')"]
+    """
+    names = FIXED if poses else tuple((AS_GIVEN, k) for k in (1, 2, 3, 4, 5))
+    found = [Variation(tuple(range(k)) if 0 < k < rows else None, pose) for pose, k in names if k <= rows]
+    found = [v for v in dict.fromkeys(found) if not v.plain]
+    return found + [
+        v for v in found if v.pose in ("regular", "ties", "whole")
+    ]  # one element breaks a tie half the time
+
+
 def examples(symmetries: Sequence[Symmetry], symmetry: Symmetry, inputs: Any, vary: bool) -> st.SearchStrategy[Example]:
     """Elements for one of several symmetries, and variations of these inputs."""
     rows = count_rows(symmetries, inputs)

@@ -11,13 +11,15 @@ from torch import Tensor
 from equiaudit.representations.base import Representation
 from equiaudit.representations.simple import Points, Vector
 
-SPECIAL = ("whole", "along z", "diagonal", "coplanar", "regular")
-"""Poses that inputs of the field have: whole numbers (a lattice), linear and flat molecules, regular figures."""
+SPECIAL = ("whole", "along z", "diagonal", "coplanar", "regular", "ties")
+"""Poses that inputs of the field have: a lattice, linear and flat molecules, regular figures, equal and round distances."""
 SINGULAR = ("coincident", "zeros")
 """Poses where many models are not defined: two nodes in one place, everything zero."""
 TRIANGLE = ((1.0, -1.0, 0.0), (0.0, 1.0, -1.0), (-1.0, 0.0, 1.0))
 TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
 OCTAHEDRON = tuple(tuple(sign * (i == k) for i in range(3)) for k in (2, 1, 0) for sign in (1.0, -1.0))
+ROUND = (1.0, 1.0, 2.0, 5.0, 2.0, 5.0, 3.0, 4.0, 6.0, 10.0, 1.5, 2.5)
+"""Distances from the first node in the pose "ties", in the unit of the input: where cutoffs are, two of them equal."""
 CUBE = tuple(product((1.0, -1.0), repeat=3))
 
 
@@ -32,6 +34,8 @@ def posed(x: Tensor, rep: Representation, pose: str) -> Tensor:
     if x.dim() > 2:
         return torch.stack([posed(sample, rep, pose) for sample in x])
     centre = x.mean(0) if isinstance(rep, Points) else torch.zeros_like(x[0])
+    if pose == "ties":  # about whole numbers the distances are exact
+        return centre.round() + place(x - centre, pose)
     return centre + place(x - centre, pose)
 
 
@@ -59,6 +63,9 @@ def place(x: Tensor, pose: str) -> Tensor:
         return out
     if pose == "regular":
         return size * regular(n, d).to(x.dtype)
+    if pose == "ties":
+        unit = 1.0 if 0.3 <= size <= 30 else 10.0 ** math.floor(math.log10(size))
+        return unit * ties(n, d)
     if pose == "coincident":
         out = x.clone()
         out[-1] = out[0]
@@ -86,6 +93,20 @@ def regular(n: int, d: int) -> Tensor:
     if n == len(corners) + 1:
         return torch.cat([corners, torch.zeros_like(corners[:1])])
     return torch.cat([corners * (k + 1) for k in range(-(-n // len(corners)))])[:n]
+
+
+def ties(n: int, d: int) -> Tensor:
+    """n points [n, d]: 0, then along the axes from the last on, at distances 1, 1, 2, 5, … from it, forth and then back.
+
+    >>> ties(4, 2).tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, -2.0]]
+    """
+    out = torch.zeros(n, d, dtype=torch.float64)
+    for k in range(1, n):
+        turn = (k - 1) // d
+        far = ROUND[(k - 1) % len(ROUND)] + 10.0 * ((k - 1) // len(ROUND))
+        out[k, d - 1 - (k - 1) % d] = -far if turn % 2 else far
+    return out
 
 
 def lattice(n: int, d: int) -> Tensor:

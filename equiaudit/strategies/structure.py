@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import reduce
 from itertools import product
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from equiaudit.groups import DirectProduct, Element, Group, Permutations, Scaling
 from equiaudit.groups.lorentz import PseudoOrthogonal
 from equiaudit.groups.orthogonal import Turning
+from equiaudit.groups.permutations import PermutationElement
 from equiaudit.strategies.parts import Source, algebra, boosts, flips, scalings, shifts, turns
 
 LISTED = 4096
@@ -100,9 +102,9 @@ def _relabelling(group: Permutations, nodes: int | None) -> Source:
         def exchanged(k: Sequence[int]) -> Element | None:
             return group.swap(min(k), max(k)) if k[0] != k[1] else None
 
-        return Source(sizes, named, ((0, count),) * 2, exchanged, shuffled)
+        return Source(sizes, named, ((0, count),) * 2, exchanged, shuffled, plain_seed=True)
     if group.n > SMALL:
-        return Source(sizes, named, drawn=shuffled)
+        return Source(sizes, named, drawn=shuffled, plain_seed=True)
     size = group.n
 
     def listed(code: Sequence[int]) -> Element | None:
@@ -111,12 +113,16 @@ def _relabelling(group: Permutations, nodes: int | None) -> Source:
             order.append(left.pop(place))
         return group.of([*order, *left]) if any(code) else None
 
-    return Source(sizes, named, tuple((0, size - 1 - i) for i in range(size - 1)), listed, shuffled)
+    return Source(sizes, named, tuple((0, size - 1 - i) for i in range(size - 1)), listed, shuffled, plain_seed=True)
 
 
 def named_elements(group: Group, limit: int = 40) -> Iterator[Element]:
     """Elements that a person would choose, the simplest first: each part alone, by its first names."""
-    if group.is_finite or isinstance(group, (DirectProduct, Permutations)):
+    if isinstance(group, (DirectProduct, Permutations)):
+        return
+    if group.is_finite:
+        with suppress(ValueError):  # too many to list
+            yield from group.elements(LISTED)[:limit]
         return
     parts = sources(group, 1.0)
     for part in sorted(parts, key=lambda p: len(p.sizes)):  # a flip has one name
@@ -125,3 +131,71 @@ def named_elements(group: Group, limit: int = 40) -> Iterator[Element]:
             found = part.named(name)
             if found is not None:
                 yield found
+
+
+def simpler_permutations(g: PermutationElement, size: int) -> Iterator[Element]:
+    """Explicit permutations of fewer nodes: swaps of neighbours, other swaps, cycles of three, then what is left of g.
+
+    Last comes g itself as an explicit list. A cycle of g is left out, or shortened by one node.
+    """
+    group, found = g.group, tuple(int(v) for v in g.permutation(size))
+    explicit = len(g.factors) == 1 and g.factors[0].spell().startswith(("swap", "of"))
+    moved, seen = _moved(found), set[tuple[int, ...]]()
+
+    def new(order: Sequence[int]) -> bool:
+        key = tuple(order)
+        if key in seen or not 0 < _moved(key) <= moved or (explicit and key == found):
+            return False
+        seen.add(key)
+        return _moved(key) < moved or not explicit or _neighbours(key) > _neighbours(found)
+
+    start = tuple(range(size))
+    near = [(i, i + 1) for i in range(min(size - 1, 8))]
+    pairs = [(i, j) for j in range(2, min(size, 6)) for i in range(j - 1)]
+    triples = [(i, i + 1, i + 2) for i in range(min(size - 2, 4))]
+    cycles = _cycles(found)
+    candidates = [_cycle(start, c) for c in (*near, *pairs, *triples, *((a, c, b) for a, b, c in triples))]
+    candidates += [_cycle(start, c) for c in sorted(cycles, key=len)]
+    candidates += [_without(found, c) for c in cycles]
+    candidates += [_fixed(found, node) for c in cycles for node in c if len(c) > 2]
+    for order in (*candidates, found):
+        if new(order):
+            ends = [i for i, v in enumerate(order) if v != i]
+            yield group.swap(*ends) if len(ends) == 2 else group.of(order)
+
+
+def _moved(order: Sequence[int]) -> int:
+    return sum(i != v for i, v in enumerate(order))
+
+
+def _neighbours(order: Sequence[int]) -> int:
+    # of two swaps the one of neighbours is simpler
+    return -sum(abs(i - v) for i, v in enumerate(order))
+
+
+def _cycles(order: Sequence[int]) -> list[tuple[int, ...]]:
+    found, left = [], {i for i, v in enumerate(order) if v != i}
+    while left:
+        cycle = [min(left)]
+        while order[cycle[-1]] != cycle[0]:
+            cycle.append(order[cycle[-1]])
+        left -= set(cycle)
+        found.append(tuple(cycle))
+    return found
+
+
+def _cycle(order: Sequence[int], cycle: Sequence[int]) -> tuple[int, ...]:
+    out = list(order)
+    for a, b in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
+        out[a] = b
+    return tuple(out)
+
+
+def _without(order: Sequence[int], cycle: Sequence[int]) -> tuple[int, ...]:
+    return tuple(i if i in cycle else v for i, v in enumerate(order))
+
+
+def _fixed(order: Sequence[int], node: int) -> tuple[int, ...]:
+    out = list(order)
+    out[order.index(node)], out[node] = order[node], node
+    return tuple(out)

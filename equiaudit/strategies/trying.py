@@ -29,12 +29,15 @@ from equiaudit.records import Verdict
 from equiaudit.representations.image import Image
 from equiaudit.representations.structures import StructureError
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
+from equiaudit.strategies.rounding import AMPLIFIED, UNDEFINED, explained
 from equiaudit.strategies.variation import Variation, vary
 from equiaudit.symmetry import Symmetry
 
 GENERIC, JUMP, NOT_FINITE, RAISES = "violation", "discontinuity", "not finite", "raises"
 NUDGE, NUDGE_OWN = 1e-6, 1e-3
 """Relative size of the nudge that leaves ties, in double precision and at a model's own."""
+LASTS = 0.1
+"""The share of a violation that remains beside an input where it is neither rounding nor a tie."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Trier:
     refused: Counter[str] = field(default_factory=Counter)
     _light: dict[str, Examination | None] = field(default_factory=dict)
     _heavy: dict[str, Examination | None] = field(default_factory=dict)
+    _beside: dict[str, Examination] = field(default_factory=dict)
     _excused: float = 0.0
     _shaken: dict[int, Evaluator | None] = field(default_factory=dict)
 
@@ -122,9 +126,12 @@ class Trier:
         if self.spent:
             return Seen(example)
         found = self._judge(example)
-        if found.kind and example.variation.pose in SINGULAR and not self.degenerate:
+        singular = example.variation.pose in SINGULAR or found.kind == UNDEFINED
+        if found.kind == AMPLIFIED or (found.kind and singular and not self.degenerate):
             self.aside.setdefault(found.kind, found)
             found = replace(found, kind="")
+        elif found.kind == UNDEFINED:
+            found = replace(found, kind=JUMP)
         self.seen[example.key] = found
         return found
 
@@ -187,25 +194,41 @@ class Trier:
         floor = worst.error / worst.excess if 0 < worst.excess < float("inf") else worst.floor
         if all(judged_verdict(exam, j) is Verdict.APPROXIMATE for j in bad):
             return Seen(example, "", score, worst.error, floor, allowed=True)
-        return Seen(example, self._kind(exam, example, trial), score, worst.error, floor)
+        kind = self._kind(exam, example, outcome, [n for n, j in enumerate(rows) if j in bad])
+        if kind == AMPLIFIED:
+            floor = max(floor, worst.error)  # what rounding of the input does belongs to the floor
+        return Seen(example, kind, score, worst.error, floor)
 
-    def _kind(self, exam: Examination, example: Example, trial: Trial) -> str:
+    def _kind(self, exam: Examination, example: Example, outcome: Outcome, bad: list[int]) -> str:
+        nudged = self._nudged(example)
+        if nudged is not None and any(
+            float(nudged[0].residuals[n].abs().max()) > LASTS * float(outcome.residuals[n].abs().max()) for n in bad
+        ):
+            return GENERIC  # beside the input it is as large: no rounding, no tie
+        rounding = explained(exam, outcome, bad)
         special = example.variation.pose in (*SPECIAL, *SINGULAR)
-        return JUMP if special and self.is_jump(example) else GENERIC
+        return rounding or (JUMP if special and nudged is not None and nudged[1] else GENERIC)
 
     def is_jump(self, example: Example) -> bool:
         """Whether the violation goes away when the input is nudged: a tie, a degenerate frame, not a range of poses."""
-        own = self.run.evaluator.dtype is None
-        nudged = vary(
-            self._varied(example.variation), run_symmetries(self.run), jitter=NUDGE_OWN if own else NUDGE, seed=1
-        )
-        exam = self._fresh(nudged)
+        nudged = self._nudged(example)
+        return nudged is not None and nudged[1]
+
+    def _nudged(self, example: Example) -> tuple[Outcome, bool] | None:
+        """The same element on the input nudged, and whether all is within rounding there; None where f is not finite."""
+        code = example.variation.code
         try:
-            look_at_outputs(exam)
-            _, rows = exam.try_element(self._trial(example))
+            if code not in self._beside:
+                own = self.run.evaluator.dtype is None
+                size = NUDGE_OWN if own else NUDGE
+                exam = self._fresh(vary(self._varied(example.variation), run_symmetries(self.run), jitter=size, seed=1))
+                look_at_outputs(exam)
+                self._beside[code] = exam
+            exam = self._beside[code]
+            outcome, rows = exam.try_element(self._trial(example))
         except (Settled, StructureError):
-            return False
-        return all(j.within for n, j in enumerate(rows) if n not in exam.vacuous)
+            return None
+        return outcome, all(j.within for n, j in enumerate(rows) if n not in exam.vacuous)
 
     # -- examinations, one for each input -------------------------------------------------------------------------------
 

@@ -98,6 +98,22 @@ def test_a_turn_about_x_alone_is_named() -> None:
     assert found.worst.element in ("SO(3).turn('x', 1/4)", "SO(3).turn('y', 1/4)")
 
 
+@pytest.mark.parametrize("group", [Permutations(), Permutations(5)], ids=repr)
+def test_a_permutation_is_explicit_and_moves_few(group: Permutations) -> None:
+    """Only even ones break it: a cycle of three is the smallest."""
+
+    def even(x: Tensor) -> Tensor:
+        order = x[:, 0].argsort()
+        signed = torch.linalg.det(torch.eye(len(x))[order])
+        return x * 2 + (0.5 * x[:1] if signed > 0 and not torch.equal(order, torch.arange(len(x))) else 0)
+
+    found = confirm_equivariant(
+        even, torch.arange(5.0)[:, None], Symmetry(group, "nodes", "nodes"), vary=False, max_examples=60
+    )
+    assert found.worst is not None
+    assert found.worst.element == f"{group!r}.of((1, 2, 0, 3, 4))"
+
+
 def test_more_than_ten_degrees_about_z() -> None:
     def sticky(x: Tensor) -> Tensor:
         angle = torch.atan2(x[:, 1], x[:, 0])
