@@ -1,10 +1,12 @@
-"""What surrounds an audit: options that hold for all, and listeners that hear of every result. Standard library only."""
+"""What surrounds an audit: options from outside the call, and listeners that hear of every result. Standard library only."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -23,8 +25,20 @@ OPTIONS = (
 )
 """Keywords of ``audit`` that may come from outside the call."""
 
-_options: list[Mapping[str, Any]] = []
+
+@dataclass(frozen=True)
+class Host:
+    """A program that runs other people's audits, such as pytest: the options that hold now, and how to run a test again."""
+
+    options: Callable[[], Mapping[str, Any]]
+    command: Callable[[str], str]
+
+
+# What a caller opens holds for that caller's thread or task; what a host gives holds for the whole process.
+_options: ContextVar[tuple[Mapping[str, Any], ...]] = ContextVar("equiaudit_options", default=())
+_muted: ContextVar[int] = ContextVar("equiaudit_muted", default=0)
 _listeners: list[Callable[[Audit], None]] = []
+_hosts: list[Host] = []
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +47,8 @@ R = TypeVar("R")
 @contextmanager
 def defaults(**options: Any) -> Iterator[None]:
     """Options for every audit inside that does not set them itself; inner ones win over outer ones.
+
+    They hold in this thread or task only: other threads keep their own.
 
     Raises:
         TypeError: an unknown option, by name.
@@ -45,16 +61,17 @@ def defaults(**options: Any) -> Iterator[None]:
     'quick'
     """
     check_options(options)
-    _options.append(options)
+    _options.set((*_options.get(), options))
     try:
         yield
     finally:
-        _remove(_options, options)
+        # Not by a token: blocks that overlap, as those of two fixtures may, would bring back what has ended.
+        _options.set(tuple(o for o in _options.get() if o is not options))
 
 
 @contextmanager
 def listening(listener: Callable[[Audit], None]) -> Iterator[None]:
-    """``listener(audit)`` is called with every audit that ends inside, passed or not.
+    """``listener(audit)`` is called with every audit that ends inside, in whatever thread, passed or not.
 
     >>> from equiaudit import Audit, Verdict
     >>> heard = []
@@ -72,7 +89,7 @@ def listening(listener: Callable[[Audit], None]) -> Iterator[None]:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """No listener hears of the audits inside: they are steps of a larger one, which is announced itself.
+    """No listener hears of this thread's audits inside: they are steps of a larger one, which is announced itself.
 
     >>> from equiaudit import Audit, Verdict
     >>> heard = []
@@ -81,27 +98,47 @@ def unheard() -> Iterator[None]:
     >>> heard
     []
     """
-    kept = _listeners[:]
-    _listeners.clear()
+    _muted.set(_muted.get() + 1)
     try:
         yield
     finally:
-        _listeners[:] = kept
+        _muted.set(_muted.get() - 1)
+
+
+@contextmanager
+def hosted(host: Host) -> Iterator[None]:
+    """Audits inside, of all threads, take the options of this host; of several the innermost counts.
+
+    >>> with hosted(Host(lambda: {"seed": 3}, "pytest {}".format)):
+    ...     current(), command("test_a.py")
+    ({'seed': 3}, 'pytest test_a.py')
+    """
+    _hosts.append(host)
+    try:
+        yield
+    finally:
+        _remove(_hosts, host)
 
 
 def announce(found: Audit) -> Audit:
     """Tell all listeners; returns the audit."""
-    for listener in tuple(_listeners):
-        listener(found)
+    if not _muted.get():
+        for listener in tuple(_listeners):
+            listener(found)
     return found
 
 
 def current() -> dict[str, Any]:
     """The options that hold here."""
-    found: dict[str, Any] = {}
-    for options in _options:
+    found = dict(_hosts[-1].options()) if _hosts else {}
+    for options in _options.get():
         found.update(options)
     return found
+
+
+def command(test: str) -> str | None:
+    """The command with which the host runs a test again as it runs now; None without a host."""
+    return _hosts[-1].command(test) if _hosts else None
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -116,7 +153,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def surrounded(function: Callable[P, R]) -> Callable[P, R]:
-    """The function with keywords that it was not given taken from ``defaults``."""
+    """The function with keywords that it was not given taken from ``defaults``, or from the host."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from equiaudit.records import Audit, Verdict
+from equiaudit.ambient import command
+from equiaudit.records import Audit
+from equiaudit.report.cleaning import cleaned, printable
 from equiaudit.report.json import Record
 from equiaudit.report.lines import pytest_line
+from equiaudit.report.order import badness
 from equiaudit.report.text import number
+
+if TYPE_CHECKING:
+    from pytest_equiaudit.recording import Heard
 
 PROPERTY = "equiaudit"
 """Name of the JUnit properties, and of the attribute of a report that carries records: JSON, which crosses to any process."""
-RANK = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
 
 
 @dataclass
@@ -56,14 +60,17 @@ class Fold:
         return replace(self.kept, notes=(*self.kept.notes, note))
 
 
-def make_records(heard: Iterable[tuple[str | None, Audit, int]], nodeid: str, phase: str) -> list[Record]:
-    """Records of audits, each with the fixture that it belongs to, if any, and how many audits it stands for."""
+def make_records(heard: Iterable[Heard], nodeid: str, phase: str) -> list[Record]:
+    """Records of what was heard in one phase of a test."""
     records = []
-    for fixture, audit, count in heard:
+    for one in heard:
+        audit, fixture = one.audit, one.fixture
         if fixture and not audit.passed:
-            audit = replace(audit, replay=pytest_line(audit, fixture.partition("::fixture ")[0]))
-        audit = replace(audit, label=printable(audit.label))
-        records.append(Record(audit, fixture or nodeid, phase="fixture" if fixture else phase, audits=count))
+            place = fixture.partition("::fixture ")[0]
+            audit = replace(audit, replay=pytest_line(audit, place, command(place)))
+        audit = replace(cleaned(audit), label=printable(audit.label))
+        where = (printable(fixture), "fixture") if fixture else (nodeid, phase)
+        records.append(Record(audit, where[0], phase=where[1], outcome=one.outcome, audits=one.audits))
     return records
 
 
@@ -85,6 +92,7 @@ def read_records(report: Any) -> list[Record]:
 def in_one_line(record: Record) -> str:
     """A record as the value of a JUnit property.
 
+    >>> from equiaudit.records import Verdict
     >>> in_one_line(Record(Audit(Verdict.BROKEN, error=0.5, floor=1e-12, label="net", first_bad_layer="mix")))
     'net: BROKEN, error 5.0e-01, floor 1.0e-12, layer mix'
     """
@@ -107,20 +115,3 @@ def extra(record: Record) -> Mapping[str, Any]:
         "mime_type": "text/plain",
         "extension": "txt",
     }
-
-
-def badness(audit: Audit) -> tuple[int, float]:
-    """Orders audits: the verdict first, then the error in units of its floor."""
-    if audit.error is None or math.isnan(audit.error):
-        return RANK.index(audit.verdict), 0.0
-    return RANK.index(audit.verdict), audit.error / audit.floor if audit.floor else math.inf if audit.error else 0.0
-
-
-def printable(label: str) -> str:
-    """The label without what no file and no other process can hold: lone surrogates and control characters.
-
-    >>> printable("energy \\x00")
-    'energy \\\\x00'
-    """
-    text = label.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)

@@ -7,20 +7,27 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from equiaudit.report.json import Record
-from pytest_equiaudit.carrying import badness, read_records
+from equiaudit.report.order import badness
+from pytest_equiaudit.carrying import read_records
 
 PHASES = ("setup", "call", "teardown")
 
 
 @dataclass
 class Test:
-    """One test: its records so far, its outcome, and how often it was tried."""
+    """One test: its records so far, its outcome, how often it was tried, and whether a try is under way."""
 
     __test__ = False  # pytest looks for tests here when the folder is collected
 
     records: list[Record] = field(default_factory=list)
     outcome: str = "unknown"
     tries: int = 0
+    begun: bool = False
+
+    def begin(self) -> None:
+        """A try: what came before is void."""
+        self.records, self.outcome, self.begun = [], "unknown", True
+        self.tries += 1
 
 
 class Ledger:
@@ -28,48 +35,78 @@ class Ledger:
 
     def __init__(self) -> None:
         self.tests: dict[str, Test] = {}
-        self.fixtures: dict[str, list[Record]] = {}
-        self.crashed: list[str] = []
+        self.died: set[str] = set()
+        # By name, then by the test that asked first: every process sets a fixture up for itself.
+        self._fixtures: dict[str, dict[str, list[Record]]] = {}
 
     def add(self, report: Any) -> None:
         """Take what a report carries; the setup of a rerun makes what came before void."""
         test = self.tests.setdefault(report.nodeid, Test())
-        if report.when == "setup":
-            test.records, test.outcome = [], "unknown"
-            test.tries += 1
         if report.when not in PHASES:  # xdist's word that the process died
-            self.crashed.append(report.nodeid)
-            test.outcome = "crashed"
+            self._die(report.nodeid, test)
             return
-        records = read_records(report)
-        test.records += [r for r in records if r.phase != "fixture"]
+        if report.when == "setup":
+            test.begin()
+            if test.tries > 1:
+                self._forget_failed_fixtures(report.nodeid)
+        self._take(report.nodeid, read_records(report))
+        test.outcome = merged(test.outcome, report)
+        test.begun = report.when != "teardown"
+
+    def interrupt(self, nodeid: str, records: Iterable[Record]) -> None:
+        """Take the records of a test that was interrupted, for which there is no report."""
+        self._take(nodeid, records)
+        self.tests[nodeid].outcome = "interrupted"
+
+    def fixture(self, name: str) -> list[Record]:
+        """The records of a fixture: of several processes those that ended worse."""
+        return max(self._fixtures.get(name, {}).values(), key=worst, default=[])
+
+    @property
+    def crashed(self) -> tuple[str, ...]:
+        """Tests during which a process died and that were not tried again: their audits are lost."""
+        return tuple(sorted(n for n in self.died if self.tests[n].outcome == "crashed"))
+
+    @property
+    def retried(self) -> tuple[str, ...]:
+        """Tests during which a process died and that ended when they were tried again."""
+        return tuple(sorted(self.died - set(self.crashed)))
+
+    def records(self) -> tuple[Record, ...]:
+        """All records, by nodeid; equal labels of one test are numbered."""
+        found: dict[str, list[Record]] = {
+            nodeid: [replace(r, outcome=t.outcome, tries=t.tries) for r in numbered(t.records)]
+            for nodeid, t in self.tests.items()
+        }
+        found |= {name: numbered(self.fixture(name)) for name in self._fixtures}
+        return tuple(record for _, records in sorted(found.items()) for record in records)
+
+    def _take(self, nodeid: str, records: Iterable[Record]) -> None:
+        test = self.tests.setdefault(nodeid, Test())
         shared: dict[str, list[Record]] = {}
         for record in records:
             if record.phase == "fixture" and record.nodeid is not None:
                 shared.setdefault(record.nodeid, []).append(record)
-        for nodeid, new in shared.items():
-            # Every process sets the fixture up for itself: the same audits again, of which the worse are kept.
-            old = self.fixtures.get(nodeid)
-            if old is None or worst(new) >= worst(old):
-                self.fixtures[nodeid] = new
-        test.outcome = merged(test.outcome, report)
+            else:
+                test.records.append(record)
+        for name, new in shared.items():
+            self._fixtures.setdefault(name, {})[nodeid] = new
 
-    def records(self) -> tuple[Record, ...]:
-        """All records, by nodeid; equal labels of one test are numbered."""
-        found: list[Record] = []
-        every: dict[str, tuple[list[Record], str | None, int]] = {
-            nodeid: (t.records, t.outcome, t.tries) for nodeid, t in self.tests.items()
-        }
-        every |= {nodeid: (records, None, 1) for nodeid, records in self.fixtures.items()}
-        for _, (records, outcome, tries) in sorted(every.items()):
-            named = numbered(records)
-            found += [replace(r, outcome=outcome, tries=tries) for r in named]
-        return tuple(found)
+    def _die(self, nodeid: str, test: Test) -> None:
+        test.tries += not test.begun  # the reports of that try, its setup's too, died with the process
+        test.outcome, test.begun = "crashed", False
+        self.died.add(nodeid)
+
+    def _forget_failed_fixtures(self, nodeid: str) -> None:
+        for sources in self._fixtures.values():
+            if any(r.outcome == "error" for r in sources.get(nodeid, ())):
+                del sources[nodeid]
 
 
-def worst(records: Iterable[Record]) -> tuple[int, float]:
-    """How bad the worst of them is."""
-    return max((badness(r.audit) for r in records), default=(-1, 0.0))
+def worst(records: Iterable[Record]) -> tuple[bool, tuple[int, float]]:
+    """How bad the worst of them is; a setup that failed is worse than any."""
+    records = tuple(records)
+    return any(r.outcome == "error" for r in records), max((badness(r.audit) for r in records), default=(-1, 0.0))
 
 
 def numbered(records: Iterable[Record]) -> list[Record]:
@@ -93,6 +130,8 @@ def merged(outcome: str, report: Any) -> str:
         return "rerun"
     if report.failed:
         return "failed" if report.when == "call" else "error"
+    if getattr(report, "context", None) is not None:
+        return outcome  # a subtest; the test itself has the last word
     if report.skipped:
         return outcome if outcome == "failed" else "xfailed" if expected else "skipped"
     if report.when == "call" and outcome == "unknown":

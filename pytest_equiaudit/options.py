@@ -47,6 +47,8 @@ class Settings:
     explicit: frozenset[str] = frozenset()
     ini: Mapping[str, Any] = field(default_factory=dict)
     line: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    """What a command needs to give the audits of a test the same options again."""
 
     @property
     def wanted(self) -> bool:
@@ -102,6 +104,7 @@ def read_settings(config: pytest.Config) -> Settings:
         explicit=frozenset(explicit),
         ini={n: v for n, v in ini.items() if v is not None},
         line={n: v for n, v in line.items() if v is not None},
+        words=_words(config),
     )
 
 
@@ -119,6 +122,7 @@ def check_settings(settings: Settings) -> None:
         raise pytest.UsageError(
             f'--equi-html needs {" and ".join(missing)}; from the checkout: pip install -e ".[report]"'
         )
+    _check_distinct(settings)
     if settings.baseline and settings.update:
         _check_writable("--equi-baseline", settings.baseline)
     if settings.baseline and not (settings.update and not settings.baseline.exists()):
@@ -146,6 +150,19 @@ def options_of(node: pytest.Item | pytest.Collector, settings: Settings) -> dict
             raise pytest.UsageError(f"{node.nodeid}: @pytest.mark.equi: {problem}") from None
         marked.update(mark.kwargs)
     return {**settings.ini, **marked, **settings.line}
+
+
+def _words(config: pytest.Config) -> tuple[str, ...]:
+    """Options of audits from the command line, spelt as a command line takes them; the ini file and markers are read anew."""
+    words: list[str] = []
+    for stated in config.getoption("override_ini", None) or ():
+        if stated.partition("=")[0].strip() in {f"equi_{name}" for name in AUDIT}:
+            words += ["-o", stated]
+    for name in AUDIT:
+        given = config.getoption(f"equi_{name}")
+        if given is not None:
+            words += [f"--equi-{name}"] if given is True else [f"--equi-{name}", str(given)]
+    return tuple(words)
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
@@ -196,6 +213,22 @@ def _ratio(config: pytest.Config) -> float:
     if not ratio >= 1:
         raise pytest.UsageError(f"--equi-baseline-ratio: expected a number from 1 up, got {given!r}")
     return ratio
+
+
+def _check_distinct(settings: Settings) -> None:
+    """One file for two things would hold only the last; a report in place of its baseline would accept whatever grew."""
+    taken: dict[str, str] = {}
+    for name in PATHS:
+        path = getattr(settings, name)
+        if path is None or (path.exists() and not path.is_file()):
+            continue  # a device takes everything
+        real = os.path.realpath(path)
+        if real in taken:
+            raise pytest.UsageError(
+                f"--equi-{name}: {path} is also the path of --equi-{taken[real]}"
+                f"{'' if {name, taken[real]} <= settings.explicit else ' (by --equi-report)'}; give each a file of its own"
+            )
+        taken[real] = name
 
 
 def _check_writable(option: str, path: Path) -> None:

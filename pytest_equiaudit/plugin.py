@@ -77,13 +77,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     settings = read_settings(config)
     # pytest-html's option; where that plugin is not loaded there is none.
-    config.stash[RECORDER] = Recorder(settings, extras=bool(config.getoption("htmlpath", None)))
+    config.stash[RECORDER] = Recorder(config, settings, extras=bool(config.getoption("htmlpath", None)))
     config.stash[RECORDER].start()
     config.stash[SETTINGS] = settings
     if settings.wanted and not config.option.collectonly:
         from pytest_equiaudit.session import Run
 
-        config.stash[RUN] = Run(config, settings)
+        config.stash[RUN] = Run(config, settings, config.stash[RECORDER])
         config.pluginmanager.register(config.stash[RUN], "equiaudit-run")
 
 
@@ -116,18 +116,27 @@ def pytest_collection_modifyitems(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """Audits from here on belong to this test."""
-    with item.config.stash[RECORDER].running(item):
-        return (yield)
+    recorder = item.config.stash[RECORDER]
+    with recorder.running(item):
+        try:
+            return (yield)
+        except BaseException:  # Ctrl-C, or pytest.exit: of this phase there is no report
+            if RUN in item.config.stash:
+                item.config.stash[RUN].ledger.interrupt(item.nodeid, recorder.drain_rest(item))
+            raise
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A try begins."""
     item.config.stash[RECORDER].begin(item)
-    try:
-        options_of(item, item.config.stash[SETTINGS])
-    except pytest.UsageError as problem:
-        pytest.fail(str(problem), pytrace=False)
+    refuse_markers(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """A fixture may have added a marker."""
+    refuse_markers(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -135,7 +144,7 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Gen
     """What a fixture of several tests audits belongs to the fixture."""
     if fixturedef.scope == "function":
         return (yield)
-    with request.config.stash[RECORDER].shared_fixture(request, fixturedef.argname, fixturedef.baseid):
+    with request.config.stash[RECORDER].shared_fixture(request, fixturedef):
         return (yield)
 
 
@@ -156,6 +165,14 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
     if RUN in session.config.stash:
         session.testsfailed += session.config.stash[RUN].count_grown()
     return result
+
+
+def refuse_markers(item: pytest.Item) -> None:
+    """Fail the test whose markers have unknown options."""
+    try:
+        options_of(item, item.config.stash[SETTINGS])
+    except pytest.UsageError as problem:
+        pytest.fail(str(problem), pytrace=False)
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from equiaudit.ambient import defaults, listening
+from equiaudit.ambient import Host, hosted, listening
+from pytest_equiaudit.naming import Names
 from pytest_equiaudit.options import Settings, options_of
 
 if TYPE_CHECKING:
@@ -17,28 +19,41 @@ if TYPE_CHECKING:
     from equiaudit.report.json import Record
     from pytest_equiaudit.carrying import Fold
 
-_GENERATED = re.compile(r"^_(?:unittest|xunit)_(\w+?)_fixture")
+AFTER = {"setup": "call", "call": "teardown"}
 _active: list[Recorder] = []
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An audit, how many it stands for, the shared fixture that it belongs to, and how the setup of that fixture ended."""
+
+    audit: Audit
+    audits: int = 1
+    fixture: str | None = None
+    outcome: str | None = None
 
 
 class Recorder:
     """The audits of the running test, and the options that surround it."""
 
-    def __init__(self, settings: Settings, extras: bool = False) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, extras: bool = False) -> None:
+        self.config = config
         self.settings = settings
         self.extras = extras
         self._stack = ExitStack()
         self._item: pytest.Item | None = None
+        self._phase = ""
         self._fixture: str | None = None
         self._node: Any = None
-        self._options = ExitStack()
+        self._names = Names()
         self._folds: dict[str, Fold] = {}
-        self._heard: list[tuple[str | None, Audit, int]] = []
+        self._heard: list[Heard] = []
 
     def start(self) -> None:
         """Listen from now on."""
         _active.append(self)
         self._stack.enter_context(listening(self._hear))
+        self._stack.enter_context(hosted(Host(self._options, self.command)))
 
     def stop(self) -> None:
         """Listen no more."""
@@ -49,21 +64,21 @@ class Recorder:
     @contextmanager
     def running(self, item: pytest.Item) -> Iterator[None]:
         """Everything inside belongs to this test: setup, call, teardown, and its reruns."""
-        self._item = item
+        self._item = self._node = item
         try:
-            with self._surrounded(item):
-                yield
+            yield
         finally:
-            self._item = None
+            self._item = self._node = None
             self._forget()
 
     def begin(self, item: pytest.Item) -> None:
         """A try begins: nothing of an earlier one counts."""
         self._forget()
+        self._phase = "setup"
         item.user_properties[:] = [p for p in item.user_properties if p[0] != "equiaudit"]
 
     @contextmanager
-    def shared_fixture(self, request: pytest.FixtureRequest, name: str, base: str) -> Iterator[None]:
+    def shared_fixture(self, request: pytest.FixtureRequest, fixturedef: Any) -> Iterator[None]:
         """Audits inside belong to a fixture that several tests share, and take the options of its scope.
 
         Which test asks first depends on the order and on the number of processes; the fixture's own name does not.
@@ -71,29 +86,41 @@ class Recorder:
         if self._item is None:
             yield
             return
-        generated = _GENERATED.match(name)
-        place = getattr(request.node, "nodeid", "") or base or "."
-        index = getattr(request, "param_index", 0)
-        outer, self._fixture = self._fixture, f"{place}::fixture {generated[1] if generated else name}"
-        if hasattr(request, "param"):
-            self._fixture += f"[{index}]"
+        before, name, outcome = len(self._heard), self._names.of(request, fixturedef), "error"
+        outer = self._fixture, self._node
+        self._fixture, self._node = name, request.node
         try:
-            with self._surrounded(request.node):
-                yield
+            yield
+            outcome = "passed"
+        except pytest.skip.Exception:
+            outcome = "skipped"
+            raise
+        except pytest.xfail.Exception:
+            outcome = "xfailed"
+            raise
         finally:
-            self._fixture = outer
+            self._fixture, self._node = outer
+            own = (h.fixture == name and h.outcome is None for h in self._heard[before:])
+            self._heard[before:] = [
+                replace(h, outcome=outcome) if mine else h for h, mine in zip(self._heard[before:], own, strict=True)
+            ]
 
     def drain(self, item: pytest.Item, phase: str) -> Sequence[Record]:
         """The records of a phase that ends; each also becomes a JUnit property of the test."""
+        self._phase = AFTER.get(phase, phase)
         if not self._heard and not self._folds:
             return ()
         from pytest_equiaudit.carrying import PROPERTY, in_one_line, make_records
 
-        heard = [*self._heard, *((None, fold.result(), fold.audits) for fold in self._folds.values())]
+        heard = [*self._heard, *(Heard(fold.result(), fold.audits) for fold in self._folds.values())]
         self._forget()
         records = make_records(heard, item.nodeid, phase)
         item.user_properties += [(PROPERTY, in_one_line(record)) for record in records]
         return records
+
+    def drain_rest(self, item: pytest.Item) -> Sequence[Record]:
+        """The records of a phase that was interrupted, of which pytest makes no report."""
+        return self.drain(item, self._phase)
 
     def attach(self, report: pytest.TestReport, records: Sequence[Record]) -> None:
         """Put records on a report, if anybody will read them."""
@@ -102,22 +129,20 @@ class Recorder:
 
             carrying.attach(report, records, wanted=self.settings.wanted, extras=self.extras)
 
-    @contextmanager
-    def _surrounded(self, node: Any) -> Iterator[None]:
-        """The options of this node, in place of those that held before."""
-        outer, self._node = self._node, node
-        self._options.close()
-        self._enter()
-        try:
-            yield
-        finally:
-            self._node = outer
-            self._options.close()
-            self._enter()
+    def command(self, nodeid: str) -> str:
+        """What runs a test again as it runs now, from the folder in which pytest was started."""
+        from equiaudit.report.lines import shell, shell_word
 
-    def _enter(self) -> None:
-        if self._node is not None and (options := _options_or_none(self._node, self.settings)):
-            self._options.enter_context(defaults(**options))
+        return " ".join(["pytest", shell(from_here(self.config, nodeid)), *map(shell_word, self.settings.words)])
+
+    def _options(self) -> Mapping[str, Any]:
+        """Asked for at every audit: a fixture may have added a marker."""
+        if self._node is None or _active[-1] is not self:
+            return {}
+        try:
+            return options_of(self._node, self.settings)
+        except pytest.UsageError as problem:
+            pytest.fail(str(problem), pytrace=False)
 
     def _forget(self) -> None:
         self._heard, self._folds = [], {}
@@ -133,7 +158,7 @@ class Recorder:
             else:
                 self._folds[audit.label] = Fold.of(audit)
         else:
-            self._heard.append((self._fixture, audit, 1))
+            self._heard.append(Heard(audit, fixture=self._fixture))
 
 
 def is_given(item: pytest.Item) -> bool:
@@ -141,8 +166,14 @@ def is_given(item: pytest.Item) -> bool:
     return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
-def _options_or_none(node: Any, settings: Settings) -> dict[str, Any]:
+def from_here(config: pytest.Config, nodeid: str) -> str:
+    """The nodeid, which is relative to the rootdir, as the folder sees it in which pytest was started."""
+    here, root = config.invocation_params.dir, config.rootpath
+    path, *rest = nodeid.split("::", 1)
+    if here == root:
+        return nodeid
     try:
-        return options_of(node, settings)
-    except pytest.UsageError:
-        return {}  # told before the test starts
+        path = os.path.relpath(root / path, here)
+    except ValueError:  # another drive
+        path = str(root / path)
+    return "::".join([path, *rest])

@@ -13,15 +13,17 @@ from equiaudit.report.baseline import Baseline, Comparison
 from equiaudit.report.json import Report, make_report
 from pytest_equiaudit.ledger import Ledger
 from pytest_equiaudit.options import Settings
+from pytest_equiaudit.recording import Recorder, from_here
 from pytest_equiaudit.selection import KEY, Selection
 
 
 class Run:
     """Registered as a plugin of its own, where somebody reads the results."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, recorder: Recorder) -> None:
         self.config = config
         self.settings = settings
+        self.recorder = recorder
         self.is_worker = hasattr(config, "workerinput")
         self.ledger = Ledger()
         self.selection = Selection(config)
@@ -35,8 +37,8 @@ class Run:
             self.ledger.add(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file was collected."""
-        self.selection.add_file(report)
+        """A file, a class or a folder was collected, or could not be."""
+        self.selection.add_collected(report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Ctrl-C, or ``pytest.exit``: what has run is written all the same."""
@@ -58,7 +60,9 @@ class Run:
             return
         from pytest_equiaudit.writing import write_files
 
-        self.written, self.troubles = write_files(self.report, self.comparison, self.settings, self.is_unused)
+        self.written, self.troubles = write_files(
+            self.report, self.comparison, self.settings, self.is_unused, sorted(self.selection.failed)
+        )
 
     def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
         """The section."""
@@ -68,7 +72,10 @@ class Run:
 
         verbosity = self.config.get_verbosity()
         width = getattr(getattr(terminalreporter, "_tw", None), "fullwidth", 80)
-        lines = terminal.summary_lines(self.report, verbosity, width)
+        # A file has no width, and what is to be copied is not cut.
+        whole = verbosity > 0 or not getattr(terminalreporter, "isatty", False)
+        view = terminal.View(verbosity, None if whole else width, self.name_from_here, self.recorder.command)
+        lines = terminal.summary_lines(self.report, view)
         if self.comparison is not None:
             lines += terminal.baseline_lines(self.comparison, verbosity, self.settings.update)
         lines += terminal.file_lines(self.written, self.troubles, self.config.invocation_params.dir)
@@ -80,7 +87,7 @@ class Run:
     def report(self) -> Report:
         """All that was recorded; asked for when the tests have run."""
         found = make_report(self.ledger.records())
-        return replace(found, crashed=tuple(sorted(self.ledger.crashed)), interrupted=self.interrupted)
+        return replace(found, crashed=self.ledger.crashed, retried=self.ledger.retried, interrupted=self.interrupted)
 
     @cached_property
     def comparison(self) -> Comparison | None:
@@ -101,6 +108,10 @@ class Run:
         if self.is_worker or self.settings.update or self.comparison is None:
             return 0
         return len(self.comparison.grew)
+
+    def name_from_here(self, nodeid: str) -> str:
+        """As pytest's own lines name it, from the folder in which it was started."""
+        return from_here(self.config, nodeid)
 
     def is_unused(self, nodeid: str) -> bool:
         """Whether an entry that was not recorded has no test any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,16 @@ from equiaudit.report.json import Report, write_json
 from pytest_equiaudit.options import Settings
 
 
+class Refused(Exception):
+    """A file that is not written on purpose."""
+
+
 def write_files(
-    report: Report, comparison: Comparison | None, settings: Settings, unused: Callable[[str], bool]
+    report: Report,
+    comparison: Comparison | None,
+    settings: Settings,
+    unused: Callable[[str], bool],
+    uncollected: Sequence[str] = (),
 ) -> tuple[list[Path], list[str]]:
     """Write what was asked for; returns what was written, and a sentence for each thing that was not."""
     from equiaudit.report.markdown import append_markdown
@@ -23,6 +31,10 @@ def write_files(
         return write_html(report, path, title="Equivariance audits of the tests", **_baseline(comparison, write_html))
 
     def baseline(path: Path) -> Any:
+        if uncollected:
+            raise Refused(
+                f"{', '.join(uncollected[:3])} could not be collected, so nobody knows which audits there are"
+            )
         old = read_baseline(path) if path.exists() else Baseline()
         return write_baseline(updated(old, report, unused), path)
 
@@ -48,7 +60,7 @@ def write_files(
 def _said(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
-    if isinstance(problem, ImportError):
+    if isinstance(problem, (ImportError, Refused)):
         return str(problem)
     return f"{type(problem).__name__}: {problem}"
 

@@ -71,3 +71,13 @@ def test_listeners_and_options_end_when_the_block_raises() -> None:
     audit(double, torch.randn(5, 3), TURNS)
     assert heard == []
     assert current() == {}
+
+
+def test_blocks_that_overlap_end_each_by_itself() -> None:
+    first, second = defaults(seed=1), defaults(effort="quick")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert current() == {"effort": "quick"}
+    second.__exit__(None, None, None)
+    assert current() == {}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from equiaudit.ambient import announce, surrounded
+from equiaudit.ambient import announce, command, surrounded
 from equiaudit.measure.derivatives import BACKENDS
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.examine import Finding
@@ -159,7 +159,7 @@ def audit(
 def _replay_line(result: Audit, forward: Any, reference: Any) -> str:
     nodeid = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     if nodeid:
-        return pytest_line(result, nodeid)
+        return pytest_line(result, nodeid, command(nodeid))
     own = reference is not False and not isinstance(reference, str)
     return python_line(result, ("forward",) * (forward is not None) + ("reference",) * own)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from equiaudit.records import Verdict
-from equiaudit.report.json import Record, Report, read_json
+from equiaudit.report.json import Record, Report
+from equiaudit.report.lines import shell
 
 BASELINE_VERSION = 1
 RATIO = 1.1
 """How many times its old value an error may reach before it counts as grown."""
 STATUSES = ("grew", "new", "unused", "shrank", "same")
 """What needs attention first."""
+ANEW = "restore the file, or delete it and make it anew with --equi-update-baseline"
 
 Key = tuple[str, str]
 
@@ -42,6 +46,7 @@ class Baseline:
 class Change:
     """One audit against its baseline.
 
+    ``verdict`` is that of this run, None where it has no such audit;
     ``before`` and ``now`` are errors relative to the scale of the output, None where there was no number or no such audit;
     ``floor`` is the larger floor of the two: below it no difference is claimed. ``status`` is "grew" (fails the run),
     "shrank", "same", "new" (not in the file) or "unused" (in the file, and its test no longer makes it).
@@ -54,6 +59,7 @@ class Change:
     now: float | None = None
     floor: float | None = None
     note: str = ""
+    verdict: Verdict | None = None
 
     @property
     def key(self) -> Key:
@@ -166,8 +172,7 @@ def write_baseline(baseline: Baseline, path: str | Path) -> Path:
         row = {"verdict": one.verdict.value, "error": _short(one.error), "floor": _short(one.floor)}
         entries.setdefault(nodeid, {})[label] = row
     data = {"baseline_version": BASELINE_VERSION, "environment": dict(baseline.environment), "entries": entries}
-    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    replace_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     return path
 
 
@@ -181,38 +186,78 @@ def read_baseline(path: str | Path) -> Baseline:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f'there is no baseline {path}; make one: pytest --equi-baseline "{path}" --equi-update-baseline'
+            f"there is no baseline {path}; make one: pytest --equi-baseline {shell(str(path))} --equi-update-baseline"
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except ValueError as problem:
-        raise ValueError(f"{path}: expected a baseline, which is JSON: {problem}") from None
+        raise ValueError(f"{path}: expected a baseline, which is JSON: {problem}; {ANEW}") from None
     if isinstance(data, Mapping) and "records" in data:
-        report = read_json(path)
-        return updated(Baseline(), report)
+        return _from_report(path, data)
     if not isinstance(data, Mapping) or not isinstance(data.get("entries"), Mapping):
         raise ValueError(f"{path}: expected a baseline (a JSON object with 'entries') or an equiaudit report")
     if data.get("baseline_version") != BASELINE_VERSION:
         raise ValueError(
-            f"{path}: expected baseline version {BASELINE_VERSION}, got {data.get('baseline_version')!r}; "
-            "write it anew with --equi-update-baseline"
+            f"{path}: expected baseline version {BASELINE_VERSION}, got {data.get('baseline_version')!r}; {ANEW}"
         )
     try:
         marks = {
-            (nodeid, label): Mark(Verdict(row["verdict"]), row.get("error"), row.get("floor"))
+            (nodeid, label): Mark(Verdict(row["verdict"]), _number(row["error"]), _number(row["floor"]))
             for nodeid, rows in data["entries"].items()
             for label, row in rows.items()
         }
+        return Baseline(marks, dict(data.get("environment", {})))
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
-        raise ValueError(f"{path}: an entry has no 'verdict', 'error' and 'floor' ({problem!r})") from None
-    return Baseline(marks, data.get("environment", {}))
+        raise ValueError(
+            f"{path}: expected entries with a 'verdict', an 'error' and a 'floor', which are numbers or null, and an "
+            f"'environment', which is an object ({problem!r}); {ANEW}"
+        ) from None
+
+
+def _from_report(path: Path, data: Mapping[str, Any]) -> Baseline:
+    try:
+        found = updated(Baseline(), Report.from_dict(data))
+        for one in found.marks.values():
+            _number(one.error), _number(one.floor)
+        return Baseline(found.marks, dict(found.environment))
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        said = str(problem) if isinstance(problem, ValueError) else f"a record is not one of equiaudit ({problem!r})"
+        raise ValueError(f"{path}: {said}") from None
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one step: whatever happens meanwhile, it holds the old text or the new one."""
+    path = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a device
+        return
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        new.write_text(text, encoding="utf-8", errors="backslashreplace")
+        if path.exists():
+            shutil.copymode(path, new)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"expected a number from 0 up or null, got {value!r}")
+    return float(value)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _change(key: Key, old: Mark | None, new: Mark, ratio: float) -> Change:
     floors = [f for f in ((old.floor if old else None), new.floor) if f is not None]
     floor = max(floors, default=None)
     if old is None:
-        return Change(*key, "new", now=new.error, floor=floor)
+        return Change(*key, "new", now=new.error, floor=floor, verdict=new.verdict)
     note = "" if old.verdict is new.verdict else f"{old.verdict} before, {new.verdict} now"
     if old.error is None or new.error is None:
         # Without a number the verdict decides: a pass that turned into a failure is worse than any error.
@@ -221,7 +266,7 @@ def _change(key: Key, old: Mark | None, new: Mark, ratio: float) -> Change:
         status = "grew"
     else:
         status = "shrank" if _more(old.error, new.error, sum(floors), ratio) else "same"
-    return Change(*key, status, old.error, new.error, floor, note)
+    return Change(*key, status, old.error, new.error, floor, note, new.verdict)
 
 
 def _more(a: float, b: float, noise: float, ratio: float) -> bool:

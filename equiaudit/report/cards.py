@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from equiaudit.records import Audit, Verdict
-from equiaudit.report import text
+from equiaudit.report import order, text
 from equiaudit.report.angles import Chart, charts
 from equiaudit.report.bars import Table, check_table, layer_table
 from equiaudit.report.baseline import Change
@@ -16,7 +15,6 @@ from equiaudit.report.changes import Changes
 from equiaudit.report.curves import plot_chart
 from equiaudit.report.json import Record
 
-URGENT = (Verdict.INVALID, Verdict.BROKEN, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.EXACT)
 REAL = (Verdict.BROKEN, Verdict.APPROXIMATE)
 PARTS = 4
 """Names of broken parts in a row of the table; the article has all."""
@@ -117,8 +115,6 @@ def breaks(audit: Audit) -> str:
 
 def urgency(record: Record, changes: Changes | None) -> tuple[Any, ...]:
     """A sort key: failures that nobody expected, what grew, then by verdict and by how far the error exceeds its floor."""
-    audit = record.audit
     change = changes.of(record) if changes else None
-    grew = change is not None and change.status == "grew"
-    times = audit.error / audit.floor if audit.error and audit.floor else audit.error or 0.0
-    return not record.failed, not grew, URGENT.index(audit.verdict), -times if math.isfinite(times) else -math.inf
+    failed, *rest = order.urgency(record)
+    return failed, change is None or change.status != "grew", *rest

@@ -57,7 +57,8 @@ def render_html(
     changes = changes_of(baseline)
     records = sorted(report.records, key=lambda record: urgency(record, changes))
     room: Iterator[int] = count(CHARTS, -1)
-    cards = [make_card(record, f"a{n}", report.environment, changes, room) for n, record in enumerate(records, 1)]
+    shared = report.environment
+    cards = [make_card(record, f"a{n}", shared, changes, room) for n, record in enumerate(records, 1)]
     rows = [Row(c.name, c.audit.error, c.audit.floor, c.audit.verdict) for c in cards][:WORST]
     return environment.get_template("report.html.j2").render(
         title=title,

@@ -15,6 +15,8 @@ from equiaudit.records import SCHEMA_VERSION, Audit
 
 ORIGIN = ("nodeid", "factory", "case", "phase", "outcome", "audits", "tries")
 """Entries of a record that are not the audit's."""
+UNHARMED = ("passed", "xfailed", "xpassed", "skipped")
+"""Outcomes of tests that do not fail a run: what such a test measured, it expected."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Record:
     """One audit and where it came from: ``nodeid`` of a test, or ``factory`` and ``case`` of the command line.
 
     Of a test: ``phase`` is "setup", "call", "teardown" or "fixture" (one that several tests share), ``outcome`` what became of
-    the test, ``audits`` how many audits this one stands for (the worst of them), and ``tries`` how often the test was run.
+    the test (of a fixture: of its setup), ``audits`` how many audits this one stands for (the worst of them), and ``tries``
+    how often the test was run.
     """
 
     audit: Audit
@@ -41,8 +44,8 @@ class Record:
 
     @property
     def expected(self) -> bool:
-        """Whether a test passed, or was expected to fail, with an audit that does not pass."""
-        return not self.audit.passed and self.outcome in ("passed", "xfailed")
+        """Whether the audit does not pass, in a test (or in the setup of a shared fixture) that did not fail."""
+        return not self.audit.passed and self.outcome in UNHARMED
 
     @property
     def failed(self) -> bool:
@@ -77,7 +80,8 @@ class Record:
 class Report:
     """Several records, with when they were written and by which version; ``environment`` is what all audits share.
 
-    ``crashed`` names tests during which a process died, ``interrupted`` says why a run ended early.
+    ``crashed`` names tests during which a process died, ``retried`` those that ended when they were tried again;
+    ``interrupted`` says why a run ended early.
     """
 
     records: tuple[Record, ...]
@@ -85,6 +89,7 @@ class Report:
     equiaudit_version: str = __version__
     crashed: tuple[str, ...] = ()
     interrupted: str = ""
+    retried: tuple[str, ...] = ()
 
     @property
     def audits(self) -> tuple[Audit, ...]:
@@ -100,9 +105,13 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: ``schema_version``, ``equiaudit_version``, ``created``, ``environment``, ``records``.
 
-        ``crashed`` and ``interrupted`` stand before the records where there is something to say.
+        ``crashed``, ``retried`` and ``interrupted`` stand before the records where there is something to say.
         """
-        trouble = {"crashed": list(self.crashed), "interrupted": self.interrupted}
+        trouble = {
+            "crashed": list(self.crashed),
+            "retried": list(self.retried),
+            "interrupted": self.interrupted,
+        }
         return {
             "schema_version": SCHEMA_VERSION,
             "equiaudit_version": self.equiaudit_version,
@@ -133,6 +142,7 @@ class Report:
             data.get("equiaudit_version", ""),
             tuple(data.get("crashed", ())),
             data.get("interrupted", ""),
+            tuple(data.get("retried", ())),
         )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from equiaudit.records import Audit
+
+LONG = 80
+"""Characters of a comment that repeats an element; the audit has it in full."""
 
 
 def replay_options(audit: Audit) -> dict[str, Any]:
@@ -47,20 +51,22 @@ def python_line(audit: Audit, given: tuple[str, ...] = ()) -> str:
     return f"equiaudit.replay({', '.join(['model', inputs, 'symmetry', quote(audit.worst.element), *words])})"
 
 
-def pytest_line(audit: Audit, nodeid: str) -> str:
-    """``pytest "tests/test_x.py::test_y"``, with the seed and the element as a comment."""
-    element = f", element {audit.worst.element}" if audit.worst is not None else ""
-    element += f", inputs {audit.worst.inputs}" if audit.worst is not None and audit.worst.inputs else ""
-    return f'pytest "{nodeid}"  # seed {audit.seed}{element}'
+def pytest_line(audit: Audit, nodeid: str, command: str | None = None) -> str:
+    """``pytest "tests/test_x.py::test_y"``, or the command with the options of this run; seed and element as a comment."""
+    words = [f"seed {audit.seed}"]
+    if audit.worst is not None:
+        words.append(f"element {_brief(audit.worst.element)}")
+        words += [f"inputs {_brief(audit.worst.inputs)}"] if audit.worst.inputs else []
+    return f"{command or f'pytest {shell(nodeid)}'}  # {', '.join(words)}"
 
 
 def command_line(audit: Audit, factory: str, case: str | None = None) -> str:
     """``equiaudit replay module:factory --element "…" --seed 0``."""
     options = replay_options(audit)
-    words = ["equiaudit", "replay" if audit.worst is not None else "audit", factory]
-    words += ["--case", quote(case)] if case is not None else []
+    words = ["equiaudit", "replay" if audit.worst is not None else "audit", shell_word(factory)]
+    words += ["--case", shell(case)] if case is not None else []
     if audit.worst is not None:
-        words += ["--element", quote(audit.worst.element)]
+        words += ["--element", shell(audit.worst.element)]
         words += ["--on", options["on"]] if "on" in options else []
         words += ["--symmetry", str(options["which"])] if "which" in options else []
     elif audit.effort != "default":
@@ -78,3 +84,27 @@ def command_line(audit: Audit, factory: str, case: str | None = None) -> str:
 def quote(text: str) -> str:
     """Double quotes, which hold the single quotes of element codes in a shell and in Python."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def shell(text: str) -> str:
+    """One word of a command: in double quotes, or in single ones where a shell would read something into the double ones.
+
+    >>> print(shell("test_a.py::test_b[a b]"), shell("test_a.py::test_b[$HOME]"))
+    "test_a.py::test_b[a b]" 'test_a.py::test_b[$HOME]'
+    """
+    return shlex.quote(text) if set(text) & set('$`\\"!') else f'"{text}"'
+
+
+def shell_word(text: str) -> str:
+    """The same, without quotes where none are needed.
+
+    >>> print(shell_word("--equi-seed"), shell_word("a b"))
+    --equi-seed "a b"
+    """
+    return text if shlex.quote(text) == text else shell(text)
+
+
+def _brief(code: str) -> str:
+    """On one line, and cut: a line end would leave the comment."""
+    code = " ".join(code.split())
+    return code if len(code) <= LONG else code[: LONG - 3] + "..."

@@ -10,6 +10,7 @@ from pathlib import Path
 from equiaudit.records import Audit, Verdict
 from equiaudit.report.baseline import Change, Comparison
 from equiaudit.report.json import Record, Report, make_report
+from equiaudit.report.order import urgency
 from equiaudit.report.text import number
 
 ROWS = 100
@@ -31,10 +32,11 @@ def render_markdown(
     <BLANKLINE>
     """
     report = make_report(found)
-    failed = [r for r in report.records if r.failed]
+    failed = sorted((r for r in report.records if r.failed), key=urgency)
     lines = [f"## {escape(title)}", "", f"{counts(report)}. {len(failed) or 'None'} failed.", ""]
     lines += [f"Interrupted: {escape(report.interrupted)}.", ""] if report.interrupted else []
     lines += [f"A process died in {code(nodeid)}; audits of that test are lost.\n" for nodeid in report.crashed]
+    lines += [f"A process died in {code(nodeid)}, which was tried again.\n" for nodeid in report.retried]
     if failed:
         lines += ["| verdict | error | floor | layer | audit | test |", "|---|---|---|---|---|---|"]
         lines += [_row(r) for r in failed[:ROWS]]
@@ -42,6 +44,8 @@ def render_markdown(
         for record in failed[:TEXTS]:
             name = html.escape(f"{record.origin or ''} {record.audit.label}".strip())
             lines += [f"<details><summary>{name}</summary>\n", *_fenced(str(record.audit)), "\n</details>\n"]
+        left = len(failed) - TEXTS
+        lines += [f"The full text of {left} more failure{'s' * (left > 1)} is in the report.", ""] if left > 0 else []
     if baseline is not None:
         lines += _changes(baseline)
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from equiaudit.report.json import Record
 ADDRESS = "https://torch-equiaudit.readthedocs.io/schema/equi-report.schema.json"
 STATUS = ("measured", "not finite", "no number")
 PHASES = ("setup", "call", "teardown", "fixture")
-OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed", "crashed", "rerun", "unknown")
+OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed", "crashed", "interrupted", "rerun", "unknown")
 _TEXT: dict[str, Any] = {"type": "string"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 1}
 
@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
         "factory": {**_TEXT, "description": "module:name, on the command line"},
         "case": _TEXT,
         "phase": {"enum": list(PHASES), "description": "of the test; fixture: one that several tests share"},
-        "outcome": {"enum": list(OUTCOMES), "description": "what became of the test"},
+        "outcome": {"enum": list(OUTCOMES), "description": "what became of the test, or of the setup of a fixture"},
         "audits": {**_COUNT, "description": "how many audits this one stands for, the worst of them; absent for one"},
         "tries": {**_COUNT, "description": "how often the test was run, the last of which counts; absent for one"},
         "status": {"enum": list(STATUS), "description": "what error is; null unless measured"},
@@ -56,6 +56,11 @@ def schema() -> dict[str, Any]:
             "created": {**_TEXT, "format": "date-time"},
             "environment": {"type": "object", "description": "what the environments of all audits share"},
             "crashed": {"type": "array", "items": _TEXT, "description": "tests during which a process died"},
+            "retried": {
+                "type": "array",
+                "items": _TEXT,
+                "description": "of such tests, those that ended on another try",
+            },
             "interrupted": {**_TEXT, "description": "why the run ended early"},
             "records": {"type": "array", "items": {"$ref": "#/$defs/Record"}},
         },

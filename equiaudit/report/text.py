@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from equiaudit.records import Audit, Check, Verdict
+from equiaudit.report.cleaning import printable
 from equiaudit.report.lines import python_line
 from equiaudit.report.suspects import suspect
 
@@ -59,7 +60,7 @@ def render(audit: Audit) -> str:
     ]
     for part in parts:
         lines += ["", *part] if part else []
-    return "\n".join(line.rstrip() for line in lines)
+    return printable("\n".join(line.rstrip() for line in lines), "\n\t")
 
 
 def summary(audit: Audit) -> str:
@@ -109,7 +110,7 @@ def allowed(audit: Audit) -> str:
     given += [f"{audit.atol:g} absolute (atol=)"] if audit.atol is not None else []
     if not given and audit.passed and (audit.cause or "").endswith("constants"):
         return "the floor, and what the rounding of stored constants explains"
-    return " or ".join(given) or "the floor; tolerance= or atol= allow more"
+    return " or ".join(given) or "up to the floor; give tolerance= or atol= to allow more"
 
 
 def place(audit: Audit) -> str:
@@ -199,7 +200,12 @@ def _checks(checks: tuple[Check, ...]) -> list[str]:
     rows = [("part", "verdict", "error", "floor", "where")]
     for c in checks:
         where = c.leaf or "" if c.leaf == c.note else ": ".join(t for t in (c.leaf, c.note) if t)
-        rows.append((c.part, c.verdict.value, number(c.error), number(c.floor), where))
+        part, verdict = c.part, c.verdict.value
+        if is_of_permutations(c):
+            part = f"  of these, {part.rpartition(': ')[2]}"
+        if is_arithmetic(c):
+            verdict, where = "-", "not a check: its own rounding"
+        rows.append((part, verdict, number(c.error), number(c.floor), where))
     return _table(rows, right=(2, 3))
 
 
@@ -208,6 +214,16 @@ def _inside(audit: Audit) -> str:
     notes = (str(row.get("note") or "") for row in audit.layers if row.get("verdict") == "first")
     parts = (part for note in notes for part in note.split("; ") if part.startswith(("between", "in its own")))
     return "".join(f", {part}" for part in parts)
+
+
+def is_of_permutations(check: Check) -> bool:
+    """Whether a row is a kind of permutation, which the row "permutations" above it counts too."""
+    return check.kind == "finite" and check.part.rpartition(": ")[2] in ("shuffle", "roll", "swap")
+
+
+def is_arithmetic(check: Check) -> bool:
+    """Whether a row states the rounding of the model as it runs, which is no violation."""
+    return check.part.endswith(" as it runs") and check.note == "rounding"
 
 
 def _layers(audit: Audit) -> list[str]:

@@ -59,7 +59,8 @@ def loaded() -> None:
     tried = tuple(Tried("a turn", "e", "given", "out", 0.5, 1e-12, False, angle=a, sweep="turn") for a in (10.0, 90.0))
     layers = ({"layer": "mix", "error": 0.5, "floor": 1e-12, "verdict": "first"},)
     with contextlib.suppress(ImportError):
-        render_html([Audit(Verdict.BROKEN, error=0.5, floor=1e-12, checks=checks, tried=tried, layers=layers)])
+        # two of them: the figure of all errors is drawn for more than one
+        render_html([Audit(Verdict.BROKEN, error=0.5, floor=1e-12, checks=checks, tried=tried, layers=layers)] * 2)
 
 
 @pytest.fixture

@@ -227,3 +227,44 @@ def test_a_failed_run_stays_failed(run):
     assert result.ret == 1
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["baseline base.json: 1 grew, 3 same"])
+
+
+@pytest.mark.parametrize("broken", ["class", "module", "module, going on"])
+def test_after_errors_in_collection_nothing_is_dropped(run, suite, pytester, broken):
+    (pytester.path / "test_a.py").unlink()
+    suite(test_c="class TestC:\n    def test_d(self): check()\ndef test_e(): check()\n", test_f="def test_g(): check()")
+    assert pytester.runpytest_inprocess("--equi-baseline=new.json", "--equi-update-baseline").ret == 0
+    before = (pytester.path / "new.json").read_text()
+    wrong = "class TestC:\n    def test_d(self): check()\n    @pytest.mark.parametrize('n', 3)\n    def test_x(self, n): pass\n"
+    suite(test_c=wrong if broken == "class" else "import no_such_module")
+    how = ["--continue-on-collection-errors"] if broken != "module" else []
+    result = pytester.runpytest_inprocess("--equi-baseline=new.json", "--equi-update-baseline", *how)
+    result.stdout.fnmatch_lines(["warning: *new.json was not written: test_c.py* could not be collected*"])
+    assert (pytester.path / "new.json").read_text() == before
+    result = pytester.runpytest_inprocess("--equi-baseline=new.json", *how)
+    assert "unused  test_c.py::TestC" not in result.stdout.str()
+
+
+def test_failures_that_are_as_before_are_named(suite, pytester):
+    suite(test_a="def test_b(): check(0.5)\ndef test_c(): check()\ndef test_d(): announce(Audit(Verdict.INVALID))")
+    pytester.runpytest_inprocess("--equi-baseline=base.json", "--equi-update-baseline")
+    pytester.runpytest_inprocess("--equi-baseline=base.json").stdout.fnmatch_lines(
+        ["baseline base.json: 3 same (1 BROKEN, 1 INVALID, as in the baseline)"]
+    )
+
+
+def test_a_disk_that_fills_while_the_baseline_is_written_leaves_the_old_one(run, pytester, monkeypatch):
+    before = (pytester.path / "base.json").read_text()
+
+    def fill(self, text, **kwargs):
+        with self.open("w") as file:
+            file.write(text[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", fill)
+    from equiaudit.report.baseline import Baseline, write_baseline
+
+    with pytest.raises(OSError, match="No space"):
+        write_baseline(Baseline(), pytester.path / "base.json")
+    assert (pytester.path / "base.json").read_text() == before
+    assert not [p for p in pytester.path.iterdir() if p.name.startswith(".base")]

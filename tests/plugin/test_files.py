@@ -58,9 +58,14 @@ def test_quiet_shows_failures_and_verbose_all(suite, pytester):
     assert not any("more that did not fail" in line for line in [*quiet, *verbose])
 
 
-def test_lines_fit_eighty_columns(suite, pytester):
+def test_lines_fit_the_eighty_columns_of_a_terminal(suite, pytester):
     name = "a_very_long_name_of_a_test_that_somebody_wrote_on_a_good_day"
     suite(test_a=f"def test_{name}(): check(0.5, 'label')\ndef test_b(): check()")
+    pytester.makeconftest(
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_terminal_summary(terminalreporter): terminalreporter.isatty = True\n"
+    )
     lines = section(pytester.runpytest_inprocess("--equi-report", "--color=no"))
     assert max(len(line) for line in lines if line.startswith(("BROKEN", "EXACT", "verdict"))) <= 80
     assert any(re.fullmatch(r"BROKEN .*  test_a\S+\.\.\.\S+good_day label", line) for line in lines)

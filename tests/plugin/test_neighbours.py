@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import os
 import subprocess
@@ -95,6 +96,27 @@ def test_beside_two_other_plugins_that_write_reports(suite, pytester, report, ho
     assert sum(bool(line.get("equiaudit")) for line in lines) == 3
     assert len(report()["records"]) == 4
     assert len(list(tree.parse(pytester.path / "j.xml").iter("testcase"))) == 4
+
+
+HOSTILE = """
+from equiaudit.records import Check, Worst
+def test_b():
+    bad = "\\ud800\\x00"
+    announce(Audit(Verdict.BROKEN, error=0.5, floor=1e-12, label=bad, first_bad_layer=bad, notes=(bad,), reason=bad, symmetry=bad,
+                   checks=(Check(bad, "finite", Verdict.BROKEN, note=bad),), environment={bad: bad}, cause=bad,
+                   worst=Worst(bad, bad, (0,), 1.0, 1.0, inputs=bad), replay=bad, untested=(bad,)))
+"""
+
+
+@SERIAL_AND_PARALLEL
+def test_text_that_no_file_can_hold_is_spelt_out_everywhere(suite, pytester, report, how):
+    suite(test_a=HOSTILE)
+    others = ["--html=other.html", "--self-contained-html"] if importlib.util.find_spec("pytest_html") else []
+    result = pytester.runpytest("--equi-report", "--equi-markdown=m.md", "--junitxml=j.xml", "-v", *others, *how)
+    result.assert_outcomes(passed=1)
+    assert "was not written" not in result.stdout.str()
+    assert report()["records"][0]["first_bad_layer"] == "\\ud800\\x00"
+    tree.parse(pytester.path / "j.xml")
 
 
 def loaded(folder, *arguments):

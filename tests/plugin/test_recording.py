@@ -123,11 +123,11 @@ def test_a_shared_fixture_records_under_its_own_name(suite, pytester, rows, how)
     assert pytester.runpytest("--equi-report", *how).ret == 0
     found = [r for r in rows("nodeid", "label", "phase", "seed", "effort", "outcome") if r[2] == "fixture"]
     assert found == [
-        ("test_a.py::fixture model[0]", "a", "fixture", 0, "quick", None),
-        ("test_a.py::fixture model[0]", "a #2", "fixture", 0, "quick", None),
-        ("test_a.py::fixture model[1]", "b", "fixture", 0, "quick", None),
-        ("test_a.py::fixture model[1]", "b #2", "fixture", 0, "quick", None),
-        ("test_a.py::fixture trained", "trained", "fixture", 0, "quick", None),
+        ("test_a.py::fixture model[a]", "a", "fixture", 0, "quick", "passed"),
+        ("test_a.py::fixture model[a]", "a #2", "fixture", 0, "quick", "passed"),
+        ("test_a.py::fixture model[b]", "b", "fixture", 0, "quick", "passed"),
+        ("test_a.py::fixture model[b]", "b #2", "fixture", 0, "quick", "passed"),
+        ("test_a.py::fixture trained", "trained", "fixture", 0, "quick", "passed"),
     ]
     assert len([r for r in rows("label", "seed") if r == ("own", 3)]) == 12
 

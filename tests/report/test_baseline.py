@@ -129,11 +129,17 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
     [
         ("{", "expected a baseline, which is JSON"),
         ("[]", "expected a baseline .a JSON object with 'entries'. or an equiaudit report"),
-        ('{"entries": {}}', "expected baseline version 1, got None; write it anew with --equi-update-baseline"),
+        ('{"entries": {}}', "expected baseline version 1, got None; restore the file, or delete it"),
         ('{"baseline_version": 9, "entries": {}}', "expected baseline version 1, got 9"),
-        ('{"baseline_version": 1, "entries": {"t": {"net": {}}}}', "an entry has no 'verdict', 'error' and 'floor'"),
-        ('{"baseline_version": 1, "entries": {"t": []}}', "an entry has no 'verdict'"),
-        ('{"baseline_version": 1, "entries": {"t": {"net": {"verdict": "FINE"}}}}', "an entry has no 'verdict'"),
+        (
+            '{"baseline_version": 1, "entries": {"t": {"net": {}}}}',
+            "expected entries with a 'verdict', an 'error' and a 'floor'",
+        ),
+        ('{"baseline_version": 1, "entries": {"t": []}}', "expected entries with a 'verdict'"),
+        (
+            '{"baseline_version": 1, "entries": {"t": {"net": {"verdict": "FINE"}}}}',
+            "expected entries with a 'verdict'",
+        ),
         ('{"schema_version": 99, "records": []}', "expected schema version 1, got 99"),
     ],
 )

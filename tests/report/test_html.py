@@ -486,3 +486,12 @@ def test_text_can_be_read_in_every_scheme(number):
             assert contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground)
     assert contrast(scheme["ink"], scheme["code"]) >= 4.5
     assert contrast(scheme["allowed"], scheme["card"]) >= 3  # a line
+
+
+def test_what_all_audits_share_is_worked_out_once_for_the_page(monkeypatch):
+    pytest.importorskip("matplotlib")
+    asked = []
+    environment = Report.environment.fget
+    monkeypatch.setattr(Report, "environment", property(lambda self: asked.append(1) or environment(self)))
+    render_html([Audit(Verdict.EXACT, label=str(n)) for n in range(20)])
+    assert len(asked) < 5

@@ -76,3 +76,12 @@ def test_changes_against_a_baseline_are_listed(make):
 
 def test_escape_leaves_words_alone():
     assert escape("model net 2") == "model net 2"
+
+
+def test_failures_stand_worst_first_and_those_without_text_are_counted():
+    audits = [Audit(Verdict.BROKEN, error=n / 100, floor=1e-12, label=f"net{n}") for n in range(1, 13)]
+    text = render_markdown(audits)
+    assert text.index("net12") < text.index("net11") < text.index("net1 ")
+    assert text.count("<details>") == 10
+    assert "The full text of 2 more failures is in the report." in text
+    assert "more failure" not in render_markdown(audits[:10])

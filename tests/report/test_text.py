@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
@@ -15,7 +16,7 @@ BROKEN: leaky is not equivariant under E(3)
 
   error     2.8e-04   residual over the scale of the output
   floor     2.0e-11   the smallest error that could be told from rounding
-  allowed   the floor; tolerance= or atol= allow more
+  allowed   up to the floor; give tolerance= or atol= to allow more
   real      yes, not rounding: 1.4e+07 times the floor
   element   E(3).translation(0.5, 1.0, 0.25) @ E(3).generator('inversion')
   worst at  forces[0, 1]: 1.5 in f(x), -0.25 in g⁻¹·f(g·x); no entry is more than 4.1e-04 off
@@ -27,7 +28,7 @@ BROKEN: leaky is not equivariant under E(3)
   part                verdict    error    floor  where
   rotations           BROKEN   1.3e-04  2.0e-11  forces
   translations        EXACT          0  2.0e-11  forces
-  float32 as it runs  EXACT    3.0e-07        -  rounding
+  float32 as it runs  -        3.0e-07        -  not a check: its own rounding
 
   layer    error    floor
   embed        0  1.0e-14
@@ -119,7 +120,7 @@ INVALID: net under O(3): there is no meaningful number
         ({"tolerance": 0.01}, "0.01 relative (tolerance=)"),
         ({"atol": 1e-3}, "0.001 absolute (atol=)"),
         ({"tolerance": 0.01, "atol": 1e-3}, "0.01 relative (tolerance=) or 0.001 absolute (atol=)"),
-        ({}, "the floor; tolerance= or atol= allow more"),
+        ({}, "up to the floor; give tolerance= or atol= to allow more"),
         (
             {"verdict": Verdict.EXACT, "cause": "float32 constants"},
             "the floor, and what the rounding of stored constants explains",
@@ -217,3 +218,18 @@ def test_a_very_long_list_of_elements_shows_the_first_and_says_where_the_others_
     text = render(make(worst=Worst(element, "forces", (0,), 1.0, 1.0)))
     assert "SO(3).exp(0.5, 0.25, 0.125) for the first sample; audit.worst.element has all" in " ".join(text.split())
     assert "63.5" not in text.partition("replay")[0]
+
+
+def test_rows_that_are_no_checks_of_their_own_say_so():
+    rows = (
+        Check("Permutations(): permutations", "finite", Verdict.BROKEN, 0.1, 1e-14, leaf="x"),
+        Check("Permutations(): shuffle", "finite", Verdict.BROKEN, 0.1, 1e-14, leaf="x"),
+        Check("E(3): float32 as it runs", "finite", Verdict.EXACT, 3.7e-5, None, note="rounding"),
+    )
+    text = str(Audit(Verdict.BROKEN, checks=rows))
+    assert "    of these, shuffle" in text
+    assert re.search(r"E\(3\): float32 as it runs +- +3\.7e-05 +- +not a check: its own rounding", text)
+
+
+def test_a_text_is_one_that_any_file_can_hold():
+    assert "\\ud800" in str(Audit(Verdict.BROKEN, label="\ud800", reason="\x00"))
