@@ -41,11 +41,16 @@ class Penalty(ABC):
 
     def __call__(self, model: Any, inputs: Any, targets: Any = None) -> Tensor:
         """The penalty, a scalar. Buffers and random states of the model stay as they are."""
-        return self._run(model, inputs, targets, keep=False)[1]
+        return self._run_eagerly(model, inputs, targets, keep=False)[1]
 
     def with_output(self, model: Any, inputs: Any, targets: Any = None) -> tuple[Any, Tensor]:
         """f(x) and the penalty, for one forward of the model less; buffers are updated as one forward does."""
-        return self._run(model, inputs, targets, keep=True)
+        return self._run_eagerly(model, inputs, targets, keep=True)
+
+    def _run_eagerly(self, model: Any, inputs: Any, targets: Any, keep: bool) -> tuple[Any, Tensor]:
+        if torch.compiler.is_compiling():  # a compiler traces neither dual numbers nor what finds the method
+            return torch.compiler.disable(self._run)(model, inputs, targets, keep)  # type: ignore[no-any-return]
+        return self._run(model, inputs, targets, keep)
 
     def _run(self, model: Any, inputs: Any, targets: Any, keep: bool) -> tuple[Any, Tensor]:
         self.keeping = keep

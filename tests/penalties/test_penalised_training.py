@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,14 +251,46 @@ def step_of(model: nn.Module, x: Tensor, y: Tensor, with_output: bool) -> None:
     ((output - y).square().mean() + size).backward()
 
 
+KINDS: dict[str, Callable[[], Any]] = {
+    "lie": lambda: LieDerivativePenalty(Symmetry(SO(3), "vector", "vector"), directions="all"),
+    "remul": lambda: AugmentationPenalty(Symmetry(SO(3), "vector", "vector"), seed=4),
+    "operator": lambda: lambda model: OperatorPenalty(Symmetry(SO(3), "vector", 8 * Vector()))(model[0]),
+    "prior": lambda: lambda model: ResidualPathwayPrior(Symmetry(SO(3), 8 * Vector(), "vector"))(model[2].weight),
+}
+
+
+def step_with(kind: str, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    penalty = KINDS[kind]()
+    if isinstance(penalty, (LieDerivativePenalty, AugmentationPenalty)):
+        output, size = penalty.with_output(model, x, y)
+    else:
+        output, size = model(x), penalty(getattr(model, "module", model))
+    return (output - y).square().mean(), size
+
+
+def weigh(model: nn.Module, x: Tensor, y: Tensor) -> list[float]:
+    last = list(getattr(model, "module", model)[2].parameters())
+    balance, ascent = weighting.GradNorm(last), weighting.DualAscent(0.0, rate=0.1)
+    task, size = step_with("lie", model, x, y)
+    balance.step(task, size)
+    ascent.step(penalty=size)
+    return [*balance.weights, ascent.weight]
+
+
 def work(rank: int, where: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{where}/meeting", rank=rank, world_size=2)
     try:
+        x, y = draw(8, 3)[rank::2], draw(8, 3, seed=1)[rank::2]
         for n, with_output in enumerate((True, False)):
             model = DistributedDataParallel(perceptron())
-            step_of(model, draw(8, 3)[rank::2], draw(8, 3, seed=1)[rank::2], with_output)
-            torch.save([p.grad for p in model.parameters()], f"{where}/{n}_{rank}.pt")
+            step_of(model, x, y, with_output)
+            torch.save([p.grad for p in model.parameters()], f"{where}/lie{n}_{rank}.pt")
+        for kind in KINDS:
+            model = DistributedDataParallel(perceptron())
+            sum(step_with(kind, model, x, y)).backward()
+            torch.save([p.grad for p in model.parameters()], f"{where}/{kind}_{rank}.pt")
+        torch.save(weigh(DistributedDataParallel(perceptron()), x, y), f"{where}/weights_{rank}.pt")
     finally:
         dist.destroy_process_group()
 
@@ -268,11 +299,36 @@ def work(rank: int, where: str) -> None:
 def test_two_processes_give_the_gradient_of_the_whole_batch() -> None:
     with tempfile.TemporaryDirectory() as where:
         mp.spawn(work, args=(where,), nprocs=2)
-        alone = perceptron()
-        step_of(alone, draw(8, 3), draw(8, 3, seed=1), True)
-        for file in sorted(Path(where).glob("*.pt")):
-            for a, p in zip(torch.load(file), alone.parameters(), strict=True):
-                assert torch.allclose(a, p.grad, atol=1e-14), file.name
+        x, y = draw(8, 3), draw(8, 3, seed=1)
+        for kind in ("lie0", "lie1", *KINDS):
+            alone = perceptron()
+            sum(step_with(kind.rstrip("01"), alone, x, y)).backward()
+            for rank in (0, 1):
+                for a, p in zip(torch.load(f"{where}/{kind}_{rank}.pt"), alone.parameters(), strict=True):
+                    assert torch.allclose(a, p.grad, atol=1e-13), kind
+        expected = weigh(perceptron(), x, y)
+        for rank in (0, 1):
+            assert torch.load(f"{where}/weights_{rank}.pt") == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler looks at .grad of what it resumes with, and at numpy's matrices
+def test_a_compiled_step_with_a_penalty() -> None:
+    operator = OperatorPenalty(Symmetry(SO(3), "vector", 8 * Vector()))
+    x, found = draw(6, 3), []
+    for compiled in (False, True):
+        model, penalty = perceptron(), LieDerivativePenalty(CLAIM, seed=1)
+
+        def loss(model: nn.Module = model, penalty: Any = penalty) -> Tensor:
+            output, size = penalty.with_output(model, x)
+            return output.square().mean() + size + operator(model[0].weight)
+
+        run = torch.compile(loss, backend="eager") if compiled else loss
+        for _ in range(2):
+            value = run()
+        value.backward()
+        found.append([value.detach(), *(p.grad for p in model.parameters())])
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, atol=1e-13)
 
 
 def test_penalties_survive_deepcopy_and_public_names() -> None:
