@@ -25,6 +25,9 @@ Base = _callback()
 class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
     """Step a schedule as training goes on, log θ, ‖W‖ and the penalty of each layer, and check at the end that θ is 0 everywhere.
 
+    A checkpoint made before the end of its epoch (``ModelCheckpoint(monitor=…)`` saves after validation) does not have the
+    step of that epoch; a run that goes on from it makes the step before its first epoch.
+
     Relax the model before the trainer makes the optimizers (in ``__init__``); penalties belong into ``training_step``:
     ``loss + 0.01 * self.relaxed.penalty()``.
 
@@ -44,10 +47,19 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
             raise ImportError("the callback needs Lightning: pip install lightning")
         super().__init__()
         self.schedule, self.every, self.log = schedule, every, log
+        self.first: int | None = None  # the epoch at which the schedule is at step 0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The optimizers must have the new parameters."""
         self.schedule.relaxed.check_optimizer(*trainer.optimizers)
+        if self.first is None:  # not from a checkpoint
+            self.first = trainer.current_epoch - self.schedule.count
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Make the step that a checkpoint from before the end of its epoch does not have."""
+        if self.every == "epoch" and self.first is not None:
+            for _ in range(trainer.current_epoch - self.first - self.schedule.count):
+                self.schedule.step()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         """Step where batches are counted."""
@@ -61,6 +73,7 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check the end; warn where training stopped before the schedule did, or a W never moved."""
+        self.first = None  # another fit may count its epochs anew
         if self.schedule.count >= self.schedule.total:
             self.schedule.finish()  # warns of what was never trained
             return
@@ -77,8 +90,9 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the schedule, for the checkpoint."""
-        return self.schedule.state_dict()
+        return self.schedule.state_dict() | {"first": self.first}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint stopped."""
         self.schedule.load_state_dict(state_dict)
+        self.first = state_dict.get("first")

@@ -21,8 +21,9 @@ if INSTALLED:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lightning.pytorch import Callback, LightningModule, Trainer
+        from lightning.pytorch.callbacks import ModelCheckpoint
 else:
-    Callback, LightningModule, Trainer = object, nn.Module, None
+    Callback, LightningModule, Trainer, ModelCheckpoint = object, nn.Module, None, None
 
 # Lightning warns about workers, loggers and tree specs
 pytestmark = [
@@ -42,6 +43,9 @@ class Task(LightningModule):
     def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
         penalty = 0 if self.late else 0.01 * self.relaxed.penalty()
         return (self.net(batch) - 1).square().mean() + penalty
+
+    def validation_step(self, batch: torch.Tensor, index: int) -> None:
+        self.log("error", (self.net(batch) - 1).square().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-2)
@@ -97,6 +101,56 @@ def test_steps_by_batch_and_resumes_from_a_checkpoint(tmp_path: Path) -> None:
     )
     assert resumed.count == 8
     assert other.relaxed.theta == 0
+
+
+class EachBatch(Callback):
+    def __init__(self, relaxed) -> None:
+        self.relaxed, self.thetas = relaxed, []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, index) -> None:
+        self.thetas.append(self.relaxed.theta)
+
+
+def thetas_of_a_run(
+    folder: Path, make, every: str, total: int, epochs: int, keep: dict | None = None, resume: str | None = None
+):
+    torch.manual_seed(0)
+    task = Task()
+    schedule, watch = make(task.relaxed, total), EachBatch(task.relaxed)
+    saving = [] if keep is None else [ModelCheckpoint(folder, save_top_k=-1, filename="{step}", **keep)]
+    data = torch.utils.data.DataLoader(torch.randn(16, 4, 3), batch_size=8)
+    Trainer(max_epochs=epochs, callbacks=[RelaxationCallback(schedule, every), watch, *saving], accelerator="cpu",
+            logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=keep is not None,
+            ).fit(task, data, data, ckpt_path=resume)  # fmt: skip
+    return watch.thetas, schedule
+
+
+@pytest.mark.parametrize(("every", "total"), [("epoch", 4), ("batch", 8)])
+@pytest.mark.parametrize(
+    "keep", [{"monitor": "error"}, {"save_on_train_epoch_end": True}, {"every_n_train_steps": 3}], ids=str
+)
+def test_a_resumed_run_has_the_thetas_of_one_without_a_stop(tmp_path: Path, keep: dict, every: str, total: int) -> None:
+    whole, _ = thetas_of_a_run(tmp_path, schedules.triangle, every, total, 4)
+    started, _ = thetas_of_a_run(tmp_path, schedules.triangle, every, total, 2, keep)
+    step = (
+        3 if "every_n_train_steps" in keep else 4
+    )  # of two batches in each epoch: the middle of the second, or its end
+    resumed, schedule = thetas_of_a_run(
+        tmp_path, schedules.triangle, every, total, 4, resume=str(tmp_path / f"step={step}.ckpt")
+    )
+    assert [*started[:step], *resumed] == whole
+    assert (schedule.count, schedule.theta) == (total, 0)
+
+
+def test_a_schedule_that_began_before_the_trainer_counts_on(tmp_path: Path) -> None:
+    task = Task()
+    schedule = schedules.triangle(task.relaxed, 4)
+    schedule.step()
+    callback, watch = RelaxationCallback(schedule), Watch(task.relaxed)
+    with pytest.warns(UserWarning, match="training stopped at triangle: step 2 of 4"):
+        fit(task, [callback, watch], tmp_path, 1, enable_checkpointing=False)
+    fit(task, [callback, watch], tmp_path, 2, enable_checkpointing=False)  # a new trainer counts its epochs from 0
+    assert watch.thetas == [1.0, 0.5, 0.0]
 
 
 def test_an_optimizer_made_too_early_is_caught(tmp_path: Path) -> None:
