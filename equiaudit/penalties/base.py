@@ -49,7 +49,7 @@ class Penalty(ABC):
 
     def _run_eagerly(self, model: Any, inputs: Any, targets: Any, keep: bool) -> tuple[Any, Tensor]:
         if torch.compiler.is_compiling():  # a compiler traces neither dual numbers nor what finds the method
-            return torch.compiler.disable(self._run)(model, inputs, targets, keep)  # type: ignore[no-any-return]
+            return torch.compiler.disable(self._run)(model, inputs, targets, keep)
         return self._run(model, inputs, targets, keep)
 
     def _run(self, model: Any, inputs: Any, targets: Any, keep: bool) -> tuple[Any, Tensor]:

@@ -134,8 +134,8 @@ class Ladder:
                         _descend((*found.values, *found.derivatives))
                         wrong = wrong_gradient(
                             repeatable,
-                            [x.requires_grad_(p.requires_grad) for x, p in zip(start, primals, strict=True)],
-                            [v.detach() for v in tangents],
+                            tuple(x.requires_grad_(p.requires_grad) for x, p in zip(start, primals, strict=True)),
+                            tuple(v.detach() for v in tangents),
                             self.rungs[name],
                             reachable_modules(model),
                         )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equiaudit.measure.direction import Tensors
 from equiaudit.measure.rungs import Rung, ready_to_differentiate
 
 Function = Callable[[Sequence[Tensor]], list[Tensor]]
@@ -22,8 +23,8 @@ JITTER = 1e-2
 
 def wrong_gradient(
     function: Function,
-    primals: Sequence[Tensor],
-    tangents: Sequence[Tensor],
+    primals: Tensors,
+    tangents: Tensors,
     rung: Rung,
     modules: Sequence[nn.Module],
 ) -> str | None:
@@ -44,14 +45,14 @@ def wrong_gradient(
     held = {id(t): t for t in (*ends, *registered)}
     try:
         with ready_to_differentiate(), _doubled(list(held.values())):
-            start = [_double(x.detach()).requires_grad_(x.requires_grad) for x in primals]
-            return _compare(function, start, [_double(v) for v in tangents], rung, ends, WIDE_STEPS)
+            start = tuple(_double(x.detach()).requires_grad_(x.requires_grad) for x in primals)
+            return _compare(function, start, tuple(_double(v) for v in tangents), rung, ends, WIDE_STEPS)
     except Exception:
         # types of its own making, or a device without double precision
         if any(x.dtype.itemsize < 4 for x in primals):
             return None
     with ready_to_differentiate():
-        start = [x.detach().requires_grad_(x.requires_grad) for x in primals]
+        start = tuple(x.detach().requires_grad_(x.requires_grad) for x in primals)
         return _compare(function, start, tangents, rung, ends, OWN_STEPS)
 
 
@@ -85,8 +86,8 @@ def _leaves(values: Sequence[Tensor], slopes: Sequence[Tensor | None]) -> list[T
 
 def _compare(
     function: Function,
-    primals: Sequence[Tensor],
-    tangents: Sequence[Tensor],
+    primals: Tensors,
+    tangents: Tensors,
     rung: Rung,
     weights: Sequence[Tensor],
     steps: Sequence[tuple[float, float]],

@@ -251,6 +251,6 @@ def test_the_comparison_sees_layer_norm_as_torch_has_it() -> None:
         with SplitTangents():
             return run(flat)
 
-    x, v = [draw(6, 3)], [draw(6, 3, seed=1)]
+    x, v = (draw(6, 3),), (draw(6, 3, seed=1),)
     assert wrong_gradient(composed, x, v, push_with_jvp, [model]) is None
     assert "wrong by" in str(wrong_gradient(run, x, v, push_with_jvp, [model]))

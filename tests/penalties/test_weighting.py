@@ -90,9 +90,9 @@ def test_gradnorm_names_a_loss_that_does_not_reach_the_parameters(name: str) -> 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda every: weighting.Constant(0.5, every=every),
-        lambda every: weighting.DualAscent(0.0, rate=0.1, every=every),
-        lambda every: weighting.GradNorm(torch.ones(1, requires_grad=True), every=every),
+        lambda every, _: weighting.Constant(0.5, every=every),
+        lambda every, _: weighting.DualAscent(0.0, rate=0.1, every=every),
+        lambda every, x: weighting.GradNorm(x, every=every),
     ],
 )
 def test_every_third_step_and_checkpoints(make: Any) -> None:
@@ -103,7 +103,7 @@ def test_every_third_step_and_checkpoints(make: Any) -> None:
         calls[0] += 1
         return x.square().sum()
 
-    weight = make(3)
+    weight = make(3, x)
     losses = []
     for n in range(7):
         task = (x - 2).square().sum()
@@ -113,7 +113,7 @@ def test_every_third_step_and_checkpoints(make: Any) -> None:
         if n == 3:
             state = json.loads(json.dumps(weight.state_dict()))
     assert calls[0] == 3
-    resumed = make(3)
+    resumed = make(3, x)
     resumed.load_state_dict(state)
     for n in range(4, 7):
         task = (x - 2).square().sum()
