@@ -6,7 +6,7 @@ import importlib
 import warnings
 from typing import Any
 
-from equiaudit.relaxation.schedule import Schedule
+from equiaudit.relaxation.schedule import IDLE, Schedule, listing
 
 
 def _callback() -> Any:
@@ -81,7 +81,7 @@ class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
             f"training stopped at {self.schedule!r}: project(relaxed) says what is left of the relaxation", stacklevel=2
         )
         if self.schedule.idle:
-            warnings.warn(f"the relaxation of {', '.join(self.schedule.idle)} was never trained", stacklevel=2)
+            warnings.warn(f"the relaxation of {listing(self.schedule.idle)} was never trained: {IDLE}", stacklevel=2)
 
     def _step(self, pl_module: Any) -> None:
         if self.log:

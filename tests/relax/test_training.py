@@ -170,6 +170,29 @@ def test_gradient_checkpointing_loses_no_gradient(reentrant: bool) -> None:
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_the_backward_pass_of_a_checkpoint_uses_the_theta_of_that_moment(reentrant: bool) -> None:
+    # a limit that docs/relaxation.md states; the sum has the same gradient at every output, so that only θ tells them apart
+    relaxed = active()
+    x = torch.randn(6, 4, 3, requires_grad=True)
+
+    def found(run, before: float, after: float) -> list[torch.Tensor]:
+        relaxed.module.zero_grad()
+        relaxed.theta = before
+        out = run(x).sum()
+        relaxed.theta = after
+        out.backward()
+        return gradients(relaxed)
+
+    at = {theta: found(relaxed.module, theta, theta) for theta in (0.5, 0.1)}
+    for a, b in zip(found(relaxed.module, 0.5, 0.1), at[0.5], strict=True):
+        torch.testing.assert_close(a, b)
+    moved = found(lambda x: checkpoint(relaxed.module, x, use_reentrant=reentrant), 0.5, 0.1)
+    for a, b in zip(moved, at[0.1], strict=True):
+        torch.testing.assert_close(a, b)
+    assert any(not torch.allclose(a, b) for a, b in zip(moved, at[0.5], strict=True))
+
+
 def test_checkpointed_layers_are_observed_once_and_keep_their_gradient() -> None:
     relaxed = active()
     x = torch.randn(6, 4, 3, requires_grad=True)
