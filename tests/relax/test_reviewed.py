@@ -49,6 +49,33 @@ def test_outputs_without_numbers_are_said() -> None:
     assert "no change and no bound: the output, a int, holds no floating-point tensor" in report.notes
 
 
+def test_outputs_that_a_projection_reshapes_have_no_change() -> None:
+    relaxed = relax(VNLinear(4, 2), init="default")
+    relaxed.theta = 0.5
+    _, report = project(relaxed, inputs=torch.randn(8, 4, 3), confirm=None,
+                        forward=lambda m, x: m(x) if hasattr(m, "relaxation") else m(x)[:1])  # fmt: skip
+    assert report.change is None
+    assert "no change: the outputs of the relaxed and of the projected model differ in shape" in report.notes
+
+
+def test_an_output_of_zero_has_no_relative_bound() -> None:
+    layer = VNLinear(4, 2)
+    nn.init.zeros_(layer.weight)
+    _, report = project(relax(layer), inputs=torch.randn(8, 4, 3), confirm=None)
+    assert (report.change, report.bound) == (0, None)
+    assert "no bound: the output of the relaxed model is zero or holds no floating-point tensor" in report.notes
+
+
+def test_a_change_above_its_bound_is_said() -> None:
+    relaxed = relax(VNLinear(4, 2), init="default")
+    relaxed.theta = 0.5
+    note = "the change is above the bound: the Jacobian does not see all that the layers do to the output"
+    _, report = project(relaxed, inputs=torch.randn(8, 4, 3), confirm=None, forward=lambda m, x: m(x).detach())
+    assert report.change > report.bound == 0
+    assert note in report.notes
+    assert note not in project(relaxed, inputs=torch.randn(8, 4, 3), confirm=None)[1].notes
+
+
 @pytest.mark.parametrize("pair", [("4x1e", "4x1e"), ("4x1o", "4x1e")])
 def test_a_wrong_parity_of_an_e3nn_layer_is_refused(pair: tuple[str, str]) -> None:
     o3 = pytest.importorskip("e3nn.o3")
