@@ -119,6 +119,6 @@ def _call(model: nn.Module, batch: Any, inputs: Any, forward: Forward | None) ->
     if forward is not None:
         forward(model, given)
     elif isinstance(batch, Mapping) and not isinstance(inputs, Mapping):
-        model(**batch)  # type: ignore[arg-type]
+        model(**batch)
     else:
         model(*as_arguments(given))
