@@ -25,8 +25,8 @@ Base = _callback()
 class RelaxationCallback(Base):  # type: ignore[misc, valid-type]
     """Step a schedule as training goes on, log θ, ‖W‖ and the penalty of each layer, and check at the end that θ is 0 everywhere.
 
-    A checkpoint made before the end of its epoch (``ModelCheckpoint(monitor=…)`` saves after validation) does not have the
-    step of that epoch; a run that goes on from it makes the step before its first epoch.
+    A checkpoint made before the end of its epoch does not have the step of that epoch; where the trainer does not run that
+    end again, the step is made before the next epoch.
 
     Relax the model before the trainer makes the optimizers (in ``__init__``); penalties belong into ``training_step``:
     ``loss + 0.01 * self.relaxed.penalty()``.
