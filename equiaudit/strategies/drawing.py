@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from hypothesis import strategies as st
+from torch import Tensor
 
 from equiaudit.groups import Element, Group, Permutations
+from equiaudit.representations.simple import Vector
+from equiaudit.representations.structures import leaves
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
 from equiaudit.strategies.structure import elements
 from equiaudit.strategies.trying import Example
-from equiaudit.strategies.variation import AS_GIVEN, Variation, can_pose, count_rows
+from equiaudit.strategies.variation import AS_GIVEN, Variation, can_pose, count_rows, declared_leaves
 from equiaudit.symmetry import Symmetry
 
 SCALES = (1.0,) * 16 + (2.0, 0.5, 10.0, 0.1)
@@ -20,6 +26,8 @@ JITTERS = (0.0,) * 12 + (0.05, 0.2, 0.5)
 
 FEW = (1, 2, 3, 4, 5, 6, 8, 12, 20, 40)
 """How many rows stay where some are left out."""
+NEAR = 12
+"""So many rows are looked at for ties."""
 
 
 def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
@@ -47,26 +55,74 @@ def variations(rows: int, poses: bool = True) -> st.SearchStrategy[Variation]:
     ).map(one)
 
 
+TIED = ("regular", "ties", "whole")
+"""Poses with equal or round distances: whether an element breaks a tie is a matter of rounding."""
 FIXED = (
-    ("regular", 4), ("ties", 0), ("whole", 0), ("along z", 3), ("regular", 3), ("coplanar", 4), ("ties", 3), ("regular", 5),
-    ("along z", 0), ("coplanar", 0), ("regular", 0), ("whole", 2), ("coincident", 0), ("regular", 6), ("whole", 1),
-    ("along z", 4), ("diagonal", 3), ("ties", 2), ("whole", 4), ("regular", 8),
+    ("regular", 4), ("ties", 0), ("ties", 0), ("whole", 0), ("along z", 3), ("regular", 3), ("coplanar", 4), ("ties", 3),
+    ("ties", 3), ("whole", 2), ("along z", 0), ("regular", 5), ("coplanar", 0), ("regular", 0), ("coincident", 0),
+    ("ties", 2), ("ties", 2), ("regular", 6), ("whole", 1), ("whole", 0), ("regular", 4), ("along z", 4), ("diagonal", 3),
+    ("regular", 3), ("whole", 4), ("regular", 8), ("regular", 0),
 )  # fmt: skip
-"""Poses of the first so many rows that are always tried, the most telling ones first; 0 for all rows."""
+"""Poses of the first so many rows that are always tried, the most telling ones first; 0 for all rows.
+
+A pose with ties comes twice: its distances are rounded up by the first element, and down by the second.
+"""
 
 
 def fixed_variations(rows: int, poses: bool = True) -> list[Variation]:
     """The special poses of the first rows that every search tries, whatever it draws; without poses the first rows alone.
 
     >>> [v.code for v in fixed_variations(2)][:2]
-    ["equiaudit.strategies.vary(inputs, symmetry, pose='ties')", "equiaudit.strategies.vary(inputs, symmetry, pose='whole')"]
+    ["equiaudit.strategies.vary(inputs, symmetry, pose='ties')", "equiaudit.strategies.vary(inputs, symmetry, pose='ties')"]
     """
     names = FIXED if poses else tuple((AS_GIVEN, k) for k in (1, 2, 3, 4, 5))
     found = [Variation(tuple(range(k)) if 0 < k < rows else None, pose) for pose, k in names if k <= rows]
-    found = [v for v in dict.fromkeys(found) if not v.plain]
-    return found + [
-        v for v in found if v.pose in ("regular", "ties", "whole")
-    ]  # one element breaks a tie half the time
+    times = Counter[Variation]()
+    kept = []
+    for variation in found:
+        times[variation] += 1
+        if not variation.plain and times[variation] <= (2 if variation.pose in TIED else 1):
+            kept.append(variation)
+    return kept
+
+
+def unsettling(
+    symmetry: Symmetry, inputs: Any, drawn: Sequence[tuple[Element, ...]], grow: bool = True
+) -> tuple[Element, ...]:
+    """Of several elements the one that rounds the most distances between rows up (``grow``) or down.
+
+    A random element leaves a distance of exactly 1 at exactly 1 nine times out of ten.
+    """
+    declared = declared_leaves([symmetry], inputs)
+
+    def distances(values: Any) -> Tensor:
+        flat = dict(leaves(values))
+        rows = [flat[path].detach()[:NEAR] for path, rep in declared.items() if isinstance(rep, Vector)]
+        rows = [x for x in rows if x.dim() == 2 and not x.is_complex()]
+        found = [(x[:, None] - x).norm(dim=-1).flatten() for x in rows]
+        return torch.cat(found) if found else torch.zeros(0)
+
+    before, sign = distances(inputs), 1.0 if grow else -1.0
+    counts = [int((sign * (distances(symmetry.act_on_inputs(g, inputs)) - before) > 0).sum()) for g in drawn]
+    return drawn[max(range(len(drawn)), key=counts.__getitem__)]
+
+
+def least_near(drawn: Sequence[tuple[Element, ...]], known: list[np.ndarray]) -> tuple[Element, ...]:
+    """Of several elements the one farthest from those of ``known``, to which it is added; the first where none turns rigidly.
+
+    Fifty such rotations miss a cap of 5 % of all directions in 3 % of the cases, fifty independent ones in 8 %. Elements are
+    compared by exp(−‖A − B‖² / 2), A and B their matrices without translation.
+    """
+    spaces = [np.stack([g.matrix[: g.group.space_dim, : g.group.space_dim] for g in one]) for one in drawn]
+    gaps = [np.abs(a @ a.conj().swapaxes(-1, -2) - np.eye(a.shape[-1])).max() for a in spaces]
+    if max(gaps) > 1e-6:
+        return drawn[0]
+    crowd = [
+        sum(math.exp(-float(np.square(np.abs(a - b)).sum(axis=(-2, -1)).mean()) / 2) for b in known) for a in spaces
+    ]
+    best = min(range(len(drawn)), key=crowd.__getitem__)
+    known.append(spaces[best])
+    return drawn[best]
 
 
 def examples(symmetries: Sequence[Symmetry], symmetry: Symmetry, inputs: Any, vary: bool) -> st.SearchStrategy[Example]:

@@ -135,6 +135,10 @@ class Trier:
         self.seen[example.key] = found
         return found
 
+    def inputs(self, variation: Variation) -> Any:
+        """The varied input as the model that is judged sees it."""
+        return self.run.evaluator.cast(cast_inputs(self._varied(variation)))
+
     def finding(self, example: Example) -> tuple[Run, Finding]:
         """The finding that ``replay`` gives on the varied input."""
         run = rebased(self.run, self._varied(example.variation))

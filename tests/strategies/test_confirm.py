@@ -159,7 +159,7 @@ def test_the_worst_stands_apart_from_the_minimal() -> None:
 def test_an_exact_model_is_exact(dtype: torch.dtype) -> None:
     found = confirm_equivariant(lambda x: x * x.norm(dim=-1, keepdim=True), vectors(0, dtype), TO_VECTORS)
     assert found.verdict is Verdict.EXACT, str(found)
-    assert row(found).elements == 100
+    assert row(found).elements == 119  # a hundred draws, and all special poses that four rows have
     assert row(found).verdict is Verdict.EXACT
     assert found.cost.total < 300
 
@@ -186,7 +186,9 @@ def inverse_distances(d: dict[str, Tensor]) -> Tensor:
 def test_what_is_not_finite_in_a_singular_pose_is_a_note() -> None:
     found = confirm_equivariant(inverse_distances, points(0), POINTS)
     assert found.verdict is Verdict.EXACT
-    assert any("f(x) is not finite on vary(" in note and "coincident" in note for note in found.notes)
+    (note,) = found.notes
+    assert "f(x) is not finite on vary(" in note
+    assert "pose='coincident'" in note or "pose='zeros'" in note
 
 
 def frames(d: dict[str, Tensor]) -> Tensor:
@@ -202,6 +204,30 @@ def test_a_regular_figure_breaks_a_canonical_frame() -> None:
     assert "no longer when nudged" in found.reason
     assert "pose='" in (found.worst.inputs or "")  # type: ignore[union-attr]
     assert confirm_equivariant(frames, points(0), POINTS, vary=False).verdict is Verdict.EXACT
+
+
+def counted(d: dict[str, Tensor]) -> Tensor:
+    """A hard cutoff: rounding alone moves a distance of exactly 1 out of it, for one random element of ten."""
+    p = d["pos"]
+    return ((p[:, None] - p).norm(dim=-1) <= 1.0).sum().to(p.dtype)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_hard_cutoff_is_caught_at_its_ties(seed: int) -> None:
+    found = confirm_equivariant(counted, points(seed), POINTS, seed=seed)
+    assert (found.verdict, found.cause) == (Verdict.BROKEN, "discontinuity")
+    assert "pose='ties'" in (found.worst.inputs or "")  # type: ignore[union-attr]
+
+
+def test_every_element_of_a_small_group_is_tried() -> None:
+    """One of 24 permutations is wrong; draws that were seen before do not end the search."""
+
+    def one(x: Tensor) -> Tensor:
+        return 2 * x + (0.5 if x[:, 0].argsort().tolist() == [2, 0, 3, 1] else 0.0)
+
+    four = Symmetry(Permutations(4), "nodes", "nodes")
+    for seed in range(4):
+        assert confirm_equivariant(one, torch.arange(4.0)[:, None], four, seed=seed).verdict is Verdict.BROKEN
 
 
 def apart(d: dict[str, Tensor]) -> Tensor:
