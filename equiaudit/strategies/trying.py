@@ -205,10 +205,14 @@ class Trier:
 
     def _kind(self, exam: Examination, example: Example, outcome: Outcome, bad: list[int]) -> str:
         nudged = self._nudged(example)
-        if nudged is not None and any(
-            float(nudged[0].residuals[n].abs().max()) > LASTS * float(outcome.residuals[n].abs().max()) for n in bad
+        if (
+            nudged is not None
+            and not nudged[1]
+            and any(
+                float(nudged[0].residuals[n].abs().max()) > LASTS * float(outcome.residuals[n].abs().max()) for n in bad
+            )
         ):
-            return GENERIC  # beside the input it is as large: no rounding, no tie
+            return GENERIC  # beside the input it is as large, and no rounding: no tie
         rounding = explained(exam, outcome, bad)
         special = example.variation.pose in (*SPECIAL, *SINGULAR)
         return rounding or (JUMP if special and nudged is not None and nudged[1] else GENERIC)

@@ -184,7 +184,10 @@ def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, repo
 def test_an_interrupted_run_is_written(suite, pytester, report, how):
     suite(test_a="def test_1(): check()\ndef test_2():\n    open('now', 'w')\n    import time\n    time.sleep(60)")
     command = [sys.executable, "-m", "pytest", "--equi-report", "-p", "no:cacheprovider", *how]
-    running = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(
+        command, cwd=pytester.path, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored where tests run in the background
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (pytester.path / "now").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
