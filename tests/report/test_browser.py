@@ -358,7 +358,7 @@ def test_the_rest_of_a_late_article_is_there_when_it_comes_near(visit, make):
     name = "</script><img src=x onerror='window.hacked = 5'>"
     browser = visit([Record(make(label=f"net {n}", notes=(name,))) for n in range(110)])
     waiting = "return document.querySelectorAll('script.rest').length"
-    assert browser.execute_script(waiting) == 10
+    wait(lambda: browser.execute_script(waiting) == 10)
     browser.execute_script("location.hash = 'a105'")
     wait(lambda: browser.execute_script(waiting) < 10)
     article = browser.find_element(By.ID, "a105")
