@@ -60,14 +60,8 @@ CELLS = {
         Cell("deep", "1000 samples, 4 layers", 1000, layers=4),
         Cell("low-rate", "3000 samples at the papers' constant learning rate of 5e-4", 3000, rate=5e-4),
         Cell("component", "1000 samples, labels as published (component clip)", 1000, clip="component"),
-        Cell(
-            "segnn",
-            "1000 samples, SEGNN on e3nn, 4 layers",
-            1000,
-            layers=4,
-            network="segnn",
-            rates=SEGNN_RATES,
-        ),
+        Cell("segnn", "1000 samples, SEGNN on e3nn, 2 layers", 1000, network="segnn", rates=SEGNN_RATES),
+        Cell("segnn-deep", "1000 samples, SEGNN, 4 layers", 1000, layers=4, network="segnn", rates=SEGNN_RATES),
         Cell("n9000", "9000 samples, 4 layers, SEGNN", 9000, layers=4, network="segnn", steps=20000, rates=SEGNN_RATES),
         Cell("smoke", "64 samples, 30 steps: does it run", 64, steps=30, batch=16),
     )

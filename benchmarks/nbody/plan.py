@@ -19,6 +19,7 @@ PRIMARY = "n1000"
 FREE = tuple(name for name, arm in ARMS.items() if arm.fixed.get("network") == "transformer")
 EXACT = tuple(name for name in ARMS if name not in FREE)
 CORE = ("standard", "decay", "longer", "relaxed", "early", "w-rate", "learned")
+EIGHT = tuple(range(8))
 MAIN = ("standard", "decay", "relaxed", "early", "learned")
 
 
@@ -36,18 +37,18 @@ PRESETS: dict[str, tuple[Part, ...]] = {
     "smoke": (Part("smoke", ("standard", "early"), (0, 1), (1000,)),),
     "cpu": (
         Part(PRIMARY, CORE),
-        Part("low-rate", ("standard", "relaxed", "early"), tuple(range(8))),
+        Part("low-rate", ("standard", "decay", "longer", "relaxed", "early", "fold"), EIGHT),
         Part("n300", MAIN),
         Part(PRIMARY, tuple(arm for arm in EXACT if arm not in CORE)),
         Part("n3000", MAIN),
-        Part(PRIMARY, FREE, tuple(range(8))),
+        Part(PRIMARY, FREE, EIGHT),
     ),
 }
 PRESETS["night"] = (
     *PRESETS["cpu"],
-    Part("deep", ("standard", "decay", "relaxed", "early")),
-    Part("component", ("standard", "relaxed", "early")),
-    Part("segnn", ("standard", "decay", "early")),
+    Part("segnn", ("standard", "decay", "relaxed"), EIGHT),
+    Part("deep", ("standard", "decay", "relaxed"), EIGHT),
+    Part("component", ("standard", "decay", "relaxed"), EIGHT),
 )
 PRESETS["gpu"] = (
     Part(PRIMARY, tuple(ARMS)),
@@ -57,6 +58,7 @@ PRESETS["gpu"] = (
     Part("deep", CORE),
     Part("component", CORE),
     Part("segnn", CORE),
+    Part("segnn-deep", CORE),
     Part("n9000", CORE),
 )
 

@@ -69,7 +69,7 @@ class Layer(nn.Module):
 class Edges:
     """All ordered pairs of different nodes, those of one receiver side by side: indices, invariants and attributes."""
 
-    def __init__(self, positions: Tensor, charges: Tensor) -> None:
+    def __init__(self, positions: Tensor, charges: Tensor, harmonics: nn.Module) -> None:
         n = positions.shape[-2]
         pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
         self.receiver, self.sender = torch.tensor(pairs, device=positions.device).T
@@ -78,7 +78,7 @@ class Edges:
         square = apart.square().sum(-1)
         product = charges[:, self.receiver] * charges[:, self.sender]
         self.invariants = torch.stack([square.log1p(), product / (0.1 + square)], -1)
-        self.attributes = o3.spherical_harmonics(ATTRIBUTES, apart, normalize=True, normalization="component")
+        self.attributes = harmonics(apart)
 
 
 class SEGNN(nn.Module):
@@ -92,6 +92,7 @@ class SEGNN(nn.Module):
         super().__init__()
         self.centre_over = centre_over
         features = irreps(scalars, vectors)
+        self.harmonics = o3.SphericalHarmonics(ATTRIBUTES, normalize=True, normalization="component")
         self.embed = o3.FullyConnectedTensorProduct(irreps(3, 2), ATTRIBUTES, features)
         self.layers = nn.ModuleList(Layer(scalars, vectors) for _ in range(layers))
         self.head = o3.Linear(features, irreps(0, 1))
@@ -102,7 +103,7 @@ class SEGNN(nn.Module):
 
     def forward(self, positions: Tensor, velocities: Tensor, charges: Tensor) -> Tensor:
         """Positions [batch, n, 3]."""
-        edges = Edges(positions, charges)
+        edges = Edges(positions, charges, self.harmonics)
         centred = positions - positions.mean(self.centre_over, keepdim=True)
         far = centred.square().sum(-1, keepdim=True)
         centred = centred * (1 + far).rsqrt()
@@ -116,4 +117,4 @@ class SEGNN(nn.Module):
     def describe(self, edges: Edges, velocities: Tensor) -> Tensor:
         """Attributes of nodes: the mean over their edges plus the harmonics of the velocity."""
         around = edges.attributes.unflatten(1, (velocities.shape[1], -1)).mean(2)
-        return around + o3.spherical_harmonics(ATTRIBUTES, velocities, normalize=True, normalization="component")
+        return around + self.harmonics(velocities)
