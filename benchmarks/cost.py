@@ -11,10 +11,6 @@ results/cost.json keeps the quartiles, the versions and the command.
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import platform
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,8 +23,9 @@ from rich.table import Table
 
 from benchmarks.breakdown import REST, break_down
 from benchmarks.models import LARGE, SMALL, Subject
+from benchmarks.record import about, write
 from benchmarks.rivals import rival_of
-from benchmarks.timing import CLOCKS, Clock, Ratio, compare, count_forwards, machine
+from benchmarks.timing import CLOCKS, Clock, Ratio, compare, count_forwards
 from equiaudit import Symmetry, audit
 from equiaudit.measure.derivatives import RUNGS, directional_derivative
 from equiaudit.measure.evaluate import Evaluator
@@ -273,16 +270,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     smooth = [s for s in large if "C4" not in s.name]
     results: dict[str, Any] = {}
     record = {
-        "command": "python -m benchmarks.cost " + " ".join(arguments if arguments is not None else sys.argv[1:]),
-        "date": datetime.date.today().isoformat(),
+        **about("benchmarks.cost", arguments, LIBRARIES, device),
         "seed": 0,
         "clock": options.clock,
-        "machine": machine(device),
-        "versions": {"python": platform.python_version()} | {k: v for k in LIBRARIES if (v := _version(k))},
         "aims": AIMS,
         "results": results,
     }
-    options.output.parent.mkdir(exist_ok=True)
     for part, subjects, measure, show in (
         ("audits", large, measure_audits, show_audits),
         ("checks", small, measure_audits, show_checks),
@@ -296,16 +289,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             with console.status(f"{part}: {subject.name}"):
                 results[part][subject.name] = measure(subject, clock, options.rounds)
         console.print(show(results[part]))
-        options.output.write_text(json.dumps(record, indent=1) + "\n")  # a part at a time: the whole takes minutes
+        write(record, options.output)  # a part at a time: the whole takes minutes
     console.print(f"written to {options.output}")
     return record
-
-
-def _version(library: str) -> str | None:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -12,11 +12,8 @@ weights of both must agree. results/emlp.json keeps every time, the versions and
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,7 +29,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import machine
+from benchmarks.record import about, write
 from equiaudit import intertwiners
 from equiaudit.groups import SO
 from equiaudit.intertwiners.maps import Hom
@@ -199,20 +196,17 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         peer.close()
     given = arguments if arguments is not None else sys.argv[1:]
     shown = ["elsewhere/bin/python" if a == str(options.emlp_python) else a for a in given]
-    here = {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in ("torch", "numpy")}
+    head = about("benchmarks.emlp", shown, ("torch", "numpy"))
     record = {
-        "command": " ".join(["python -m benchmarks.emlp", *shown]),
-        "date": datetime.date.today().isoformat(),
+        **head,
+        "versions": {"here": head["versions"], "emlp": peer.versions},
         "seed": options.seed,
         "clock": "CPU time of the process",
-        "machine": machine(torch.device("cpu")),
-        "versions": {"here": here, "emlp": peer.versions},
         "group": "SO(3)",
         "dtype": "float32",
         "spaces": results,
     }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(record, options.output)
     console.print(f"written to {options.output}")
     return record
 

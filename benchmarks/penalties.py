@@ -12,11 +12,6 @@ equivariant ones, and the growth of the cost of weight penalties with the batch 
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import platform
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,7 +24,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.models import RIGID, STEERED, Distances, Graph
-from benchmarks.timing import CLOCKS, Clock, Ratio, compare, machine
+from benchmarks.record import about, write
+from benchmarks.timing import CLOCKS, Clock, Ratio, compare
 from equiaudit import Symmetry, intertwiners
 from equiaudit.groups import SO, Cyclic
 from equiaudit.intertwiners.maps import Hom, commutators
@@ -256,29 +252,17 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     console.print(show(results))
     projection = measure_projection(clock, options.rounds)
     console.print(f"projection of a {projection['dimension']} x {projection['dimension']} map:", projection)
-    given = arguments if arguments is not None else sys.argv[1:]
     record = {
-        "command": " ".join(["python -m benchmarks.penalties", *given]),
-        "date": datetime.date.today().isoformat(),
+        **about("benchmarks.penalties", arguments, LIBRARIES, device),
         "seed": 0,
         "clock": options.clock,
-        "machine": machine(device),
-        "versions": {"python": platform.python_version()} | {k: v for k in LIBRARIES if (v := _version(k))},
         "aims": AIMS,
         "steps": results,
         "projection": projection,
     }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(record, options.output)
     console.print(f"written to {options.output}")
     return record
-
-
-def _version(library: str) -> str | None:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -12,12 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-import datetime
-import importlib.metadata
 import importlib.util
-import json
-import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmarks.timing import CLOCKS, Clock, compare, machine
+from benchmarks.record import about, write
+from benchmarks.timing import CLOCKS, Clock, compare
 from equiaudit import Relaxed, Symmetry, relax
 from equiaudit.groups import O
 from equiaudit.relaxation.vector_neurons import VNBatchNorm, VNInvariant, VNLeakyReLU, VNLinear
@@ -146,24 +142,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     clock = Clock(device, options.clock)
     results = {s.name: measure(s, clock, options.rounds) for s in subjects(device) if options.only in s.name}
     console.print(show(results))
-    given = arguments if arguments is not None else sys.argv[1:]
     record = {
-        "command": " ".join(["python -m benchmarks.relaxation", *given]),
-        "date": datetime.date.today().isoformat(),
+        **about("benchmarks.relaxation", arguments, LIBRARIES, device),
         "seed": 0,
         "clock": options.clock,
-        "machine": machine(device),
-        "versions": {"python": platform.python_version()} | {k: importlib.metadata.version(k) for k in installed()},
         "steps": results,
     }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(record, options.output)
     console.print(f"written to {options.output}")
     return record
-
-
-def installed() -> list[str]:
-    return [name for name in LIBRARIES if importlib.util.find_spec(name)]
 
 
 if __name__ == "__main__":

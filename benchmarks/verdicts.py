@@ -1,8 +1,8 @@
 """Verdicts on the corpus: audit, e3nn's assert_equivariant, and one random element with allclose.
 
-Run from anywhere::
+Run from the root of the repository::
 
-    python benchmarks/verdicts.py --seeds 5 --only "leak-*" --effort default
+    python -m benchmarks.verdicts --seeds 5 --only "leak-*" --effort default
 
 Prints one row per case, wrong verdicts first, and writes results/verdicts.json.
 """
@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import argparse
 import collections
-import datetime
 import fnmatch
-import importlib.metadata
-import json
-import platform
 import sys
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,10 +27,12 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from corpus import CASES, Case  # noqa: E402
 from corpus.case import APPROXIMATE, BROKEN, EXACT  # noqa: E402
-from peers import ACCEPTED, REJECTED, judge_by_allclose, judge_by_e3nn  # noqa: E402
 
+from benchmarks.peers import ACCEPTED, REJECTED, judge_by_allclose, judge_by_e3nn  # noqa: E402
+from benchmarks.record import about, write  # noqa: E402
 from equiaudit import audit  # noqa: E402
 
+LIBRARIES = ("torch-equiaudit", "torch", "numpy", "e3nn", "escnn", "torch_geometric")
 KINDS = ("clean", "faulty", "meaningless")
 PEERS = {"e3nn": judge_by_e3nn, "allclose": judge_by_allclose}
 
@@ -132,17 +129,6 @@ def show(rows: list[dict[str, Any]], summary: dict[str, Any], console: Console) 
             console.print(f"[red]{row['name']}[/red] {failure}")
 
 
-def versions() -> dict[str, str]:
-    """Python, the platform and the libraries that matter."""
-    out = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in ("torch-equiaudit", "torch", "numpy", "e3nn", "escnn", "torch_geometric"):
-        try:
-            out[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            out[name] = "missing"
-    return out
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2, help="audits per case")
@@ -165,17 +151,13 @@ def main() -> int:
     ]
     summary = summarise(rows)
     show(rows, summary, console)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     record = {
-        "command": "python benchmarks/verdicts.py " + " ".join(sys.argv[1:]),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "threads": torch.get_num_threads(),
+        **about("benchmarks.verdicts", None, LIBRARIES),
         "skipped": [c.name for c in chosen if c.missing],
         "summary": summary,
         "cases": rows,
     }
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(record, arguments.output)
     return int(any(row["wrong_seeds"] for row in rows))
 
 

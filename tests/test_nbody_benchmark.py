@@ -14,12 +14,12 @@ import pytest
 import torch
 from scipy import stats as scipy_stats
 
-from benchmarks.nbody import arms, cells, plan, setting, stats, store, terms, training
+from benchmarks.nbody import arms, cells, costs, plan, setting, stats, store, terms, training, updates
 from benchmarks.nbody.arms import ARMS, Arm
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.plan import Missing, Part, choose, next_runs
 from benchmarks.nbody.setting import key_of, make_setting
-from benchmarks.nbody.workers import compiler, work_on
+from benchmarks.nbody.workers import compiler, together, work_on
 from equiaudit import intertwiners
 from equiaudit.groups import O
 from equiaudit.relaxation import LinearSite
@@ -71,6 +71,45 @@ def test_runs_of_a_seed_are_paired() -> None:
     assert run("relaxed", rate=1e-2)["test"] != plain["test"]
 
 
+@pytest.mark.parametrize("arm", ["standard", "augmented", "relaxed", "scrambled", "fold", "pathway"])
+def test_stacked_runs_are_those_made_alone(arm: str) -> None:
+    settings = [make_setting(TOY, ARMS[arm], seed) for seed in (1, 2, 9)]
+    alone = [training.train(setting) for setting in settings]
+    stacked = training.train_together(settings)
+    for one, other in zip(alone, stacked, strict=True):
+        assert other["key"] == one["key"]
+        assert other["test"] == pytest.approx(one["test"], rel=1e-4)  # ten steps of float32
+        assert other["valid_last"] == pytest.approx(one["valid_last"], rel=1e-4)
+        assert (other["stop"] is None) == (one["stop"] is None)
+    assert len({record["test"] for record in stacked}) == 3
+
+
+def test_a_stacked_run_that_diverges_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [make_setting(TOY, ARMS["relaxed"], seed) for seed in (1, 2, 3)]
+    alone = training.train(settings[2])
+    drawn = training.subset
+    spoilt = lambda windows, count, seed: replace(  # noqa: E731
+        found := drawn(windows, count, seed), targets=found.targets * (float("nan") if seed == 2 else 1.0)
+    )
+    monkeypatch.setattr(training, "subset", spoilt)
+    first, second, third = training.train_together(settings)
+    assert second["diverged"] == 0
+    assert "test" in first
+    assert third["test"] == pytest.approx(alone["test"], rel=1e-4)
+
+
+def test_only_runs_that_differ_in_their_seed_are_stacked() -> None:
+    todo = [make_setting(TOY, ARMS[arm], seed) for seed in range(5) for arm in ("standard", "early", "learned")]
+    groups = together(todo, 4)
+    assert sorted(map(len, groups)) == [1, 1, 1, 1, 1, 1, 1, 4, 4]
+    assert all(len({made["arm"] for made in group}) == 1 for group in groups)
+    assert sorted(key_of(made) for group in groups for made in group) == sorted(map(key_of, todo))
+    with pytest.raises(ValueError, match="differ in more than their seed"):
+        training.train_together([todo[0], todo[1]])
+    with pytest.raises(ValueError, match="can't be stacked"):
+        training.train_together([todo[2], todo[5]])
+
+
 def test_a_run_repeats_and_seeds_differ() -> None:
     first, again, other = run("early"), run("early"), run("early", seed=2)
     assert first["test"] == again["test"]
@@ -95,13 +134,14 @@ def test_a_run_learns_from_the_windows_of_its_seed(
             seen.update(batch.targets[:, 0, 0].tolist())
         return terms.mean_squared_error(model, batch)
 
-    monkeypatch.setattr(training, "mean_squared_error", spy)
+    monkeypatch.setattr(updates, "mean_squared_error", spy)
     run("standard", 5)
+    assert len(seen) > TOY.batch
     assert seen <= set(training.subset(windows["train"], TOY.samples, 5).targets[:, 0, 0].tolist())
 
 
 def test_a_run_that_diverges_is_recorded_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "mean_squared_error", lambda model, batch: model(*batch.inputs).mean() * float("nan"))
+    monkeypatch.setattr(updates, "mean_squared_error", lambda model, batch: model(*batch.inputs).mean() * float("nan"))
     assert run("standard").keys() == {"key", "setting", "diverged"}
 
 
@@ -286,7 +326,7 @@ def test_the_page_is_written_from_records_alone(tmp_path: Path) -> None:
 
     for arm in ("standard", "early"):
         for seed in (0, 1, 2, 1000):
-            record = work_on(make_setting(TOY, ARMS[arm], seed), compiling=False, device="cpu")
+            (record,) = work_on([make_setting(TOY, ARMS[arm], seed)], compiling=False, device="cpu")
             store.append(record, tmp_path)
     text = write_page(tmp_path).read_text()
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
@@ -359,6 +399,25 @@ def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
     assert "| arm | 300 samples, 2 layers | 1000 samples, 2 layers | 1000 samples, 4 layers |" in text
     assert "| early | 2.000 (2) | 2.000 (2) | 2.000 (2) |" in text
     assert "| n1000 | early | 5 | 0.5 | 1.2 | 2.5, 0.12 | 2 |" in text
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_steps_are_timed_side_by_side(tmp_path: Path) -> None:
+    arms = ("standard", "longer", "relaxed", "learned")
+    made = {arm: make_setting(TOY, ARMS[arm], 0, **PULLED.get(arm, {})) for arm in arms}
+    costs.write_costs(tmp_path, made, "cpu", compiling=False, rounds=2)
+    found = costs.read_costs(tmp_path)
+    assert found is not None
+    assert set(found["arms"]) == {"longer", "relaxed", "learned"}
+    assert {arm: set(counts) for arm, counts in found["stacked, a seed"].items()} == {
+        "standard": {"4", "16"}, "relaxed": {"4", "16"}}  # fmt: skip
+    records = [
+        made_up(arm, s, 1e-3 * (1 + s), cell=cell) for arm in arms for s in range(3) for cell in ("n300", "deep")
+    ]
+    lines = page_of(records, tmp_path).splitlines()
+    shallow, deep = (line.split("|")[9].strip() for line in lines if line.startswith("| longer | 3"))
+    assert shallow == f"{1.5 * found['arms']['longer']['median']:.2f}"
+    assert deep == "–"  # what a step of another network costs was not measured
 
 
 def test_a_rerun_stands_beside_the_published_run(tmp_path: Path, unpublished: Path) -> None:

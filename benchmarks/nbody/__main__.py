@@ -5,6 +5,7 @@ Run from the root of the repository::
     python -m benchmarks.nbody --preset cpu --jobs 2
     python -m benchmarks.nbody --cell n1000 --arm standard --arm early --seeds 0-3 --out mine
     python -m benchmarks.nbody --report
+    python -m benchmarks.nbody --time
 
 Killed at any time, the same command goes on where it stopped.
 """
@@ -23,18 +24,37 @@ from pathlib import Path
 from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS
 from benchmarks.nbody.cells import CELLS
-from benchmarks.nbody.plan import PRESETS, Part, next_runs
-from benchmarks.nbody.workers import results, work_on
+from benchmarks.nbody.costs import BASELINE, write_costs
+from benchmarks.nbody.plan import PRESETS, PRIMARY, Part, next_runs
+from benchmarks.nbody.rerun import beside_published
+from benchmarks.nbody.setting import Setting
+from benchmarks.nbody.workers import results, together, work_on
 from examples.nbody.data import load
 
 
 def main() -> None:
     options = _arguments()
-    if not options.report:
+    if options.time:
+        time_steps(options)
+    elif not options.report:
         run(options)
     from benchmarks.nbody.report import write_page
 
-    print(f"wrote {write_page(options.out)}")
+    page = write_page(options.out)
+    if options.out.resolve() != store.RESULTS:
+        print(*beside_published(options.out), sep="\n")
+    print(f"wrote {page}")
+
+
+def time_steps(options: argparse.Namespace) -> None:
+    """Steps of all arms of the primary cell that have records, side by side."""
+    from benchmarks.nbody.report import by_cell
+
+    runs = by_cell(store.read(options.out)).get(PRIMARY, {})
+    if BASELINE not in runs:
+        raise SystemExit(f"{options.out} has no runs of {PRIMARY} {BASELINE} whose settings could be timed")
+    settings = {arm: next(iter(seeds.values()))["setting"] for arm, seeds in runs.items()}
+    print(f"wrote {write_costs(options.out, settings, options.device, options.compile)}")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -47,18 +67,19 @@ def run(options: argparse.Namespace) -> None:
     work = partial(work_on, compiling=options.compile, device=options.device)
     failed: list[str] = []
     while todo := next_runs(parts, _known(options.out)):
-        for setting, record in results(work, todo, options.jobs):
-            if isinstance(record, Exception):
-                failed.append(f"{setting['cell']} {setting['arm']} seed {setting['seed']}: {record!r}")
+        for group, records in results(work, together(todo, options.stack), options.jobs):
+            if isinstance(records, Exception):
+                failed += [f"{_name(setting)}: {records!r}" for setting in group]
                 print(f"{_now()} failed: {failed[-1]}", flush=True)
                 continue
-            store.append(record, options.out)
-            done += 1
-            print(
-                f"{_now()} {done} done, {time.perf_counter() - began:.0f} s: {setting['cell']} {setting['arm']} seed "
-                f"{setting['seed']} rate {setting['options']['rate']:g} valid {record.get('valid', float('nan')):.5f}",
-                flush=True,
-            )
+            for record in records:
+                store.append(record, options.out)
+                done += 1
+                print(
+                    f"{_now()} {done} done, {time.perf_counter() - began:.0f} s: {_name(record['setting'])} rate "
+                    f"{record['setting']['options']['rate']:g} valid {record.get('valid', float('nan')):.5f}",
+                    flush=True,
+                )
         if failed:
             raise SystemExit(f"{len(failed)} runs failed; the others are kept. The same command tries these again.")
 
@@ -86,6 +107,10 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(range(int(first), int(last or first) + 1))
 
 
+def _name(setting: Setting) -> str:
+    return f"{setting['cell']} {setting['arm']} seed {setting['seed']}"
+
+
 def _now() -> str:
     return datetime.datetime.now().strftime("%H:%M:%S")
 
@@ -98,15 +123,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=_seeds, help="instead of the preset's: 3, or 0-15")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes, of one thread each")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--stack", type=int, help="runs that are trained as one stacked network: 16 on a GPU, else 1")
     parser.add_argument("--out", type=Path, default=store.RESULTS, help="folder for records and page")
     parser.add_argument("--report", action="store_true", help="write the page from the records and run nothing")
+    parser.add_argument("--time", action="store_true", help="time a step of every arm side by side, and train nothing")
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
         default=shutil.which("g++") is not None,
         help="torch.compile the networks: half the time; needs a C++ compiler",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.stack = options.stack or (1 if options.device == "cpu" else 16)
+    return options
 
 
 if __name__ == "__main__":

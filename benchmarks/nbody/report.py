@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS, DEFAULTS
 from benchmarks.nbody.cells import CELLS
+from benchmarks.nbody.costs import BASELINE, Costs, costs_table, network_of, read_costs
 from benchmarks.nbody.overview import missing_table, training_table, trend_table
 from benchmarks.nbody.plan import PRIMARY
 from benchmarks.nbody.rerun import beside_published
@@ -19,7 +20,6 @@ from benchmarks.nbody.store import Record
 
 Runs = dict[str, dict[int, Record]]
 """Of one cell: the reported runs of each arm by seed."""
-BASELINE = "standard"
 FIRST_TUNING_SEED = 1000
 PLAIN = ("standard", "decay", "longer")
 RELAXED = tuple(name for name, arm in ARMS.items() if arm.fixed.get("relax") and arm.fixed.get("theta") != "kept")
@@ -31,9 +31,8 @@ Every row is paired with `standard` by seed: same training windows, initial weig
 chosen by validation error on two other seeds ({tuning} runs); the model of each run was chosen by validation error of the
 *projected* model. *change* is the geometric mean of test error over that of `standard`, with a 95 % t-interval of the paired
 log-ratios; negative is better. *d* is the effect size (mean over standard deviation of the log-ratios); *p* is a paired t-test,
-Holm-corrected within the table. *cost* is CPU time of training over that of `standard`; arms marked ° ran without torch.compile
-in a compiled comparison, so that their cost is overstated. *pairs* counts
-the seeds that both arms have: a seed that one lacks is in neither side.
+Holm-corrected within the table. *cost* is the time of training over that of `standard`, from steps that were timed side by
+side. *pairs* counts the seeds that both arms have: a seed that one lacks is in neither side.
 
 The primary comparison was fixed before any reported run: cell `{primary}`, the relaxed arm and the plain arm (of `{plain}`)
 with the least validation error on the tuning seeds, which are not reported. All other comparisons are exploratory.
@@ -48,15 +47,22 @@ def write_page(folder: Path = store.RESULTS) -> Path:
     """
     records = store.read(folder)
     cells = by_cell(records)
+    costs = read_costs(folder) or read_costs()
     tuned = [r for r in (*store.read(store.RESULTS), *records) if r["setting"]["seed"] >= FIRST_TUNING_SEED]
     tuning = sum(r["setting"]["seed"] >= FIRST_TUNING_SEED for r in records)
     lines = [HEAD.format(tuning=tuning, primary=PRIMARY, plain="`, `".join(PLAIN))]
     for name in [c for c in CELLS if c in cells]:
-        lines += [f"## {name}: {CELLS[name].says}\n", *table(cells[name]), "", *verdict(cells[name], tuned)]
+        lines += [
+            f"## {name}: {CELLS[name].says}\n",
+            *table(cells[name], costs),
+            "",
+            *verdict(cells[name], tuned, costs),
+        ]
     lines += [
         *trend_table(cells),
         *projection_table(cells),
         *training_table(cells),
+        *costs_table(costs),
         *setup(records),
         *missing_table(cells),
     ]
@@ -85,15 +91,15 @@ def by_cell(records: list[Record]) -> dict[str, Runs]:
     }
 
 
-def table(runs: Runs) -> list[str]:
+def table(runs: Runs, costs: Costs | None = None) -> list[str]:
     """One cell."""
-    base = errors(runs.get(BASELINE, {}))
+    base, costs = errors(runs.get(BASELINE, {})), costs_for(runs, costs)
     found = {arm: compare(errors(seeds), base) for arm, seeds in runs.items() if arm != BASELINE}
     known = [(arm, paired) for arm, paired in found.items() if paired is not None]
     corrected = dict(zip((a for a, _ in known), holm([p.p for _, p in known]), strict=True))
     rows = [
-        "| arm | seeds | test MSE · 1000 | pairs | change | 95 % | d | p | cost | CPU ms/step | parameters | settings |",
-        "|---" * 12 + "|",
+        "| arm | seeds | test MSE · 1000 | pairs | change | 95 % | d | p | cost | parameters | settings |",
+        "|---" * 11 + "|",
     ]
     for arm, seeds in runs.items():
         values = list(errors(seeds).values())
@@ -103,16 +109,15 @@ def table(runs: Runs) -> list[str]:
         )
         paired = _paired(found.get(arm), corrected.get(arm))
         count = f"{len(values)}" + (f" (+{diverged} diverged)" if diverged else "")
-        spent = cost(seeds, runs.get(BASELINE, {}))
-        rows.append(
-            f"| {arm} | {count} | {mean} | {paired} | {spent} | {per_step(seeds)} | {size(seeds)} | {settings(arm, seeds)} |"
-        )
+        spent = cost(arm, seeds, costs)
+        rows.append(f"| {arm} | {count} | {mean} | {paired} | {spent} | {size(seeds)} | {settings(arm, seeds)} |")
     return rows
 
 
-def verdict(runs: Runs, tuned: list[Record]) -> list[str]:
+def verdict(runs: Runs, tuned: list[Record], costs: Costs | None = None) -> list[str]:
     """The best relaxed arm against the best plain one, both picked by validation on the tuning seeds."""
     plain, relaxed = (_best(runs, arms, tuned) for arms in (PLAIN, RELAXED))
+    costs = costs_for(runs, costs)
     if plain is None or relaxed is None:
         return []
     found = compare(errors(runs[relaxed]), errors(runs[plain]))
@@ -121,15 +126,15 @@ def verdict(runs: Runs, tuned: list[Record]) -> list[str]:
     return [
         f"By validation on the tuning seeds the best plain arm is `{plain}` and the best projected relaxed arm `{relaxed}`: "
         f"test error {100 * found.change:+.1f} % [{100 * found.low:+.1f}, {100 * found.high:+.1f}] "
-        f"of the relaxed over the plain one, at "
-        f"{cost(runs[relaxed], runs[plain])} times its training cost, {found.seeds} seeds.\n"
+        f"of the relaxed over the plain one, {found.seeds} seeds. In times of `{BASELINE}` they cost "
+        f"{cost(relaxed, runs[relaxed], costs)} and {cost(plain, runs[plain], costs)}.\n"
     ]
 
 
 def _best(runs: Runs, arms: tuple[str, ...], tuned: list[Record]) -> str | None:
     scores: dict[str, float] = {}
     for arm in (a for a in arms if runs.get(a)):
-        chosen = next(iter(runs[arm].values()))["setting"]
+        chosen = _setting(runs[arm])
         same = {r["key"]: r for r in tuned if all(r["setting"][k] == chosen[k] for k in ("task", "options"))}.values()
         if same and all("valid" in r for r in same):
             scores[arm] = float(np.mean([np.log(r["valid"]) for r in same]))
@@ -151,19 +156,16 @@ def errors(seeds: dict[int, Record], key: str = "test") -> dict[int, float]:
     return {seed: record[key] for seed, record in seeds.items() if key in record}
 
 
-def cost(seeds: dict[int, Record], base: dict[int, Record]) -> str:
-    """CPU time of training over that of the baseline, by medians over seeds."""
-    spent, of_base = ([r["cpu_per_step"] * r["steps"] for r in s.values() if "test" in r] for s in (seeds, base))
-    if not spent or not of_base:
-        return "–"
-    eager = any(_is_eager(r) for r in seeds.values()) and not any(_is_eager(r) for r in base.values())
-    return f"{np.median(spent) / np.median(of_base):.2f}" + ("°" if eager else "")
+def costs_for(runs: Runs, costs: Costs | None) -> Costs | None:
+    """Those that hold in this cell: of the same network, as deep."""
+    same = BASELINE in runs and costs is not None and costs["network"] == network_of(_setting(runs[BASELINE]))
+    return costs if same else None
 
 
-def per_step(seeds: dict[int, Record]) -> str:
-    """CPU milliseconds of a training step, median over seeds."""
-    times = [r["cpu_per_step"] for r in seeds.values() if "cpu_per_step" in r]
-    return f"{1e3 * np.median(times):.1f}" if times else "–"
+def cost(arm: str, seeds: dict[int, Record], costs: Costs | None) -> str:
+    """Training time over that of the plain arm: the ratio of a step, timed side by side, times that of the number of steps."""
+    ratio = 1.0 if arm == BASELINE else (costs or {"arms": {}})["arms"].get(arm, {}).get("median")
+    return "–" if ratio is None else f"{ratio * _setting(seeds)['options']['length']:.2f}"
 
 
 def _is_eager(record: Record) -> bool:
@@ -183,7 +185,7 @@ def size(seeds: dict[int, Record]) -> str:
 
 def settings(arm: str, seeds: dict[int, Record]) -> str:
     """What tuning chose, and the learning rate."""
-    options: dict[str, Any] = next(iter(seeds.values()))["setting"]["options"]
+    options: dict[str, Any] = _setting(seeds)["options"]
     shown = ["rate", *(name for name in ARMS[arm].grid if name != "rate")] if arm in ARMS else list(DEFAULTS)
     return ", ".join(f"{name} {options[name]:g}" for name in shown)
 
@@ -231,10 +233,15 @@ def setup(records: list[Record]) -> list[str]:
     ]
 
 
+def _setting(seeds: dict[int, Record]) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(seeds.values()))["setting"]  # they differ in the seed alone
+    return found
+
+
 def _kind(record: Record) -> str:
     setting = record["setting"]
     extra = " relaxed" if setting["options"]["relax"] else ""
-    return f"{setting['task']['network']}-{setting['task']['layers']}{extra}{' eager' if _is_eager(record) else ''}"
+    return f"{network_of(setting)}{extra}{' eager' if _is_eager(record) else ''}"
 
 
 def _in_order(arms: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.nbody.cells import NETWORKS
 from benchmarks.nbody.setting import Setting, key_of
-from benchmarks.nbody.terms import Remul, WeightTerms, mean_squared_error, operator, turned
+from benchmarks.nbody.terms import mean_squared_error, operator, turned
+from benchmarks.nbody.updates import Alone, Compile, Learner, Stacked
 from equiaudit import audit, lie_derivative
 from equiaudit.relaxation import Relaxed, project, relax, schedules
 from examples.nbody.claims import MOTIONS, TURNS
@@ -25,7 +26,6 @@ WARM_UP = 0.05
 CHUNK = 500
 CURVES = 4
 """Seeds below this keep what was seen on the way."""
-Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 
 
 def train(setting: Setting, compiled: Compile | None = None, device: str = "cpu") -> dict[str, Any]:
@@ -39,65 +39,109 @@ def train(setting: Setting, compiled: Compile | None = None, device: str = "cpu"
     Returns:
         What becomes the record: errors, curves and times; plain numbers.
     """
-    task, options, seed = setting["task"], setting["options"], setting["seed"]
-    train_set, valid, test = (load(split, task["clip"]).to(device) for split in ("train", "valid", "test"))
-    train_set = subset(train_set, task["samples"], seed)
-    torch.manual_seed(seed)  # the same weights in every arm
-    model = NETWORKS[task["network"]].build(task["layers"]).to(device)
-    relaxed = _relax(model, task["network"], options)
-    steps = round(task["steps"] * options["length"])
-    schedule = _schedule(relaxed, options, round(steps * options["share"]))
-    optimizer = _optimizer(model, relaxed, options)
-    loss_of = _loss(model, relaxed, schedule, options, seed, compiled)
+    return train_together([setting], compiled, device)[0]
 
-    looks: list[dict[str, Any]] = []
-    best: tuple[float, dict[str, Tensor]] = (math.inf, {})
-    batches, spins = torch.Generator().manual_seed(seed + 1), torch.Generator().manual_seed(seed + 2)
+
+def train_together(
+    settings: Sequence[Setting], compiled: Compile | None = None, device: str = "cpu"
+) -> list[dict[str, Any]]:
+    """Train runs that differ in their seed alone as one stacked model; one run by itself as it is.
+
+    Raises:
+        ValueError: settings that differ in more than the seed, or that can't be stacked.
+    """
+    runs = [Run(setting, device) for setting in settings]
+    first = runs[0]
     clock = _Clock()
-    folded = None
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = group["top"] * (1.0 if task["constant_rate"] else rate_at(step / steps))
-        batch = train_set[torch.randint(len(train_set), (task["batch"],), generator=batches)]
-        if options["augment"]:
-            batch = turned(batch.to("cpu"), spins).to(device)
-        loss = loss_of(model, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if not math.isfinite(loss_value := float(loss.detach())):
-            return _diverged(setting, step)
-        if relaxed is not None and schedule is not None and schedule.count < schedule.total:
-            clock.pause()
-            folded = _before_the_end(relaxed, schedule, options, valid) or folded
-            clock.resume()
-            schedule.step()
-        if (step + 1) % max(1, steps // LOOKS) == 0 or step + 1 == steps:
-            clock.pause()
-            look = {"step": step + 1, "loss": loss_value} | _look(model, relaxed, valid, options, seed < CURVES)
-            looks.append(look)
-            if look["valid"] < best[0]:
-                best = look["valid"], copy.deepcopy(model.state_dict())
-            clock.resume()
+    update = update_of(runs, compiled)
+    for step in range(first.steps):
+        constant = first.task["constant_rate"]
+        update.rate(1.0 if constant else rate_at(step / first.steps))
+        losses = update([run.batch() for run in runs])
+        with clock.paused():
+            for run, loss in zip(runs, losses, strict=True):
+                run.after(step, loss)
+        if all(run.diverged is not None for run in runs):
+            break
     clock.pause()
-    last = _projected(model, relaxed, options)
-    found = {"test_last": evaluate(last, test)}
-    model.load_state_dict(best[1])
-    final = _projected(model, relaxed, options)
-    found |= {"test": evaluate(final, test), "valid": best[0], "valid_last": looks[-1]["valid"]}
-    found |= _symmetry(final, test, seed)
-    return {
-        "key": key_of(setting),
-        "setting": setting,
-        **found,
-        "looks": looks if seed < CURVES else [],
-        "stop": folded,
-        "parameters": sum(p.numel() for p in final.parameters()),
-        "extra_parameters": sum(p.numel() for p in relaxed.new_parameters()) if relaxed else 0,
-        "steps": steps,
-        "wall_per_step": clock.wall / steps,
-        "cpu_per_step": clock.cpu / steps,
+    spent = {
+        "steps": first.steps,
+        "wall_per_step": clock.wall / first.steps / len(runs),
+        "cpu_per_step": clock.cpu / first.steps / len(runs),
     }
+    return [run.record(spent) for run in runs]
+
+
+class Run:
+    """One seed: its windows, weights and schedule, and what was seen on the way."""
+
+    def __init__(self, setting: Setting, device: str) -> None:
+        self.setting, self.device = setting, device
+        self.task, self.options, self.seed = setting["task"], setting["options"], setting["seed"]
+        splits = (load(split, self.task["clip"]).to(device) for split in ("train", "valid", "test"))
+        pool, self.valid, self.test = splits
+        self.windows = subset(pool, self.task["samples"], self.seed)
+        torch.manual_seed(self.seed)  # the same weights in every arm
+        self.model = NETWORKS[self.task["network"]].build(self.task["layers"]).to(device)
+        self.relaxed = _relax(self.model, self.task["network"], self.options)
+        self.steps = round(self.task["steps"] * self.options["length"])
+        self.schedule = _schedule(self.relaxed, self.options, round(self.steps * self.options["share"]))
+        self.batches = torch.Generator().manual_seed(self.seed + 1)
+        self.spins = torch.Generator().manual_seed(self.seed + 2)
+        self.looks: list[dict[str, Any]] = []
+        self.best: tuple[float, dict[str, Tensor]] = (math.inf, {})
+        self.stop: dict[str, Any] | None = None
+        self.diverged: int | None = None
+
+    def batch(self) -> Windows:
+        """The next one."""
+        drawn = torch.randint(len(self.windows), (self.task["batch"],), generator=self.batches)
+        batch = self.windows[drawn]
+        return turned(batch.to("cpu"), self.spins).to(self.device) if self.options["augment"] else batch
+
+    def after(self, step: int, loss: float) -> None:
+        """θ moves on, and ten times a run its projected model is validated."""
+        if self.diverged is not None:
+            return
+        if not math.isfinite(loss):
+            self.diverged = step
+            return
+        relaxed, schedule = self.relaxed, self.schedule
+        if relaxed is not None and schedule is not None and schedule.count < schedule.total:
+            self.stop = _before_the_end(relaxed, schedule, self.options, self.valid) or self.stop
+            schedule.step()
+        if (step + 1) % max(1, self.steps // LOOKS) == 0 or step + 1 == self.steps:
+            seen = _look(self.model, relaxed, self.valid, self.options, self.seed < CURVES)
+            self.looks.append({"step": step + 1, "loss": loss} | seen)
+            if seen["valid"] < self.best[0]:
+                self.best = seen["valid"], {k: v.clone() for k, v in self.model.state_dict().items()}
+
+    def record(self, spent: dict[str, Any]) -> dict[str, Any]:
+        """The model that validation chose, projected, and its test error."""
+        if self.diverged is not None:
+            return {"key": key_of(self.setting), "setting": self.setting, "diverged": self.diverged}
+        last = _projected(self.model, self.relaxed, self.options)
+        found = {"test_last": evaluate(last, self.test)}
+        self.model.load_state_dict(self.best[1])
+        final = _projected(self.model, self.relaxed, self.options)
+        found |= {"test": evaluate(final, self.test), "valid": self.best[0], "valid_last": self.looks[-1]["valid"]}
+        found |= _symmetry(final, self.test, self.seed)
+        return {
+            "key": key_of(self.setting),
+            "setting": self.setting,
+            **found,
+            "looks": self.looks if self.seed < CURVES else [],
+            "stop": self.stop,
+            "parameters": sum(p.numel() for p in final.parameters()),
+            "extra_parameters": sum(p.numel() for p in self.relaxed.new_parameters()) if self.relaxed else 0,
+            **spent,
+        }
+
+
+def update_of(runs: Sequence[Run], compiled: Compile | None) -> Alone | Stacked:
+    """What makes a step of all runs."""
+    learners = [Learner(run.model, run.relaxed, run.schedule, run.options, run.seed) for run in runs]
+    return Alone(learners[0], compiled) if len(runs) == 1 else Stacked(learners, compiled)
 
 
 def subset(windows: Windows, count: int, seed: int) -> Windows:
@@ -143,48 +187,6 @@ def _schedule(relaxed: Relaxed | None, options: dict[str, Any], total: int) -> A
     if kind == "learned":
         return schedules.learned(relaxed, total, pull=options["pull"])
     return {"triangle": schedules.triangle, "constant": schedules.constant}[kind](relaxed, total)
-
-
-def _optimizer(model: nn.Module, relaxed: Relaxed | None, options: dict[str, Any]) -> torch.optim.Optimizer:
-    new = relaxed.new_parameters() if relaxed else []
-    ids = {id(p) for p in new}
-    groups = [{"params": [p for p in model.parameters() if id(p) not in ids], "top": options["rate"]}]
-    if new:
-        groups.append({"params": new, "top": options["rate"] * options["w_rate"]})
-    return torch.optim.AdamW(groups, lr=options["rate"], weight_decay=options["weight_decay"], fused=True)
-
-
-def _loss(
-    model: nn.Module,
-    relaxed: Relaxed | None,
-    schedule: Any,
-    options: dict[str, Any],
-    seed: int,
-    compiled: Compile | None,
-) -> Callable[[nn.Module, Windows], Tensor]:
-    if options["anchor"] is not None:
-        return Remul(model, options, seed)
-    task = compiled(mean_squared_error) if compiled else mean_squared_error
-    if relaxed is None:
-        return task
-    if options["term"] == "activations":
-
-        def on_activations(model: nn.Module, batch: Windows) -> Tensor:
-            with relaxed.observe() as seen:
-                loss = mean_squared_error(model, batch)
-            for term in ("lie", "magnitude"):
-                loss = loss + options[term] * sum(seen.penalties(term).values())
-            return loss
-
-        return on_activations
-    terms = WeightTerms(relaxed, options)
-    levels = schedule.penalty if options["theta"] in ("adaptive", "learned") else None
-
-    def on_weights(model: nn.Module, batch: Windows) -> Tensor:
-        loss = task(model, batch) + terms()
-        return loss if levels is None else loss + levels()
-
-    return on_weights
 
 
 def _before_the_end(relaxed: Relaxed, schedule: Any, options: dict[str, Any], valid: Windows) -> dict[str, Any] | None:
@@ -248,10 +250,6 @@ def _symmetry(model: nn.Module, windows: Windows, seed: int) -> dict[str, Any]:
     return found
 
 
-def _diverged(setting: Setting, step: int) -> dict[str, Any]:
-    return {"key": key_of(setting), "setting": setting, "diverged": step}
-
-
 class _Clock:
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0
@@ -259,6 +257,12 @@ class _Clock:
 
     def resume(self) -> None:
         self._at = time.perf_counter(), time.process_time()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self.pause()
+        yield
+        self.resume()
 
     def pause(self) -> None:
         self.wall += time.perf_counter() - self._at[0]

@@ -21,7 +21,8 @@ from equiaudit.records import Audit, Cost, Verdict
 from equiaudit.report.lines import pytest_line, python_line
 from equiaudit.symmetry import Symmetry
 
-_RANK = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
+SEVERITY = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
+"""From the best to the worst: of several findings the worst decides."""
 
 
 @surrounded
@@ -147,16 +148,17 @@ def audit(
         cost=Cost(dict(spent.forwards), spent.jvps, spent.probes, time.perf_counter() - started),
         seed=seed,
         effort=effort,
-        label=label or _name_of(model),
+        label=label or name_of(model),
         symmetry="; ".join(map(repr, symmetries)),
         environment=environment,
     )
     if not result.passed:
-        result = dataclasses.replace(result, replay=_replay_line(result, forward, reference))
+        result = dataclasses.replace(result, replay=replay_line(result, forward, reference))
     return announce(result)
 
 
-def _replay_line(result: Audit, forward: Any, reference: Any) -> str:
+def replay_line(result: Audit, forward: Any, reference: Any) -> str:
+    """The command, or the Python expression, that gives the number of this audit again."""
     nodeid = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     if nodeid:
         return pytest_line(result, nodeid, command(nodeid))
@@ -187,7 +189,7 @@ def combine(findings: list[Finding]) -> Finding:
     """One finding from several: the worst verdict decides, rows and notes of all are kept."""
     if len(findings) == 1:
         return findings[0]
-    worst = max(findings, key=lambda f: (_RANK.index(f.verdict), f.error or 0.0))
+    worst = max(findings, key=lambda f: (SEVERITY.index(f.verdict), f.error or 0.0))
     return dataclasses.replace(
         worst,
         checks=[c for f in findings for c in f.checks],
@@ -198,6 +200,7 @@ def combine(findings: list[Finding]) -> Finding:
     )
 
 
-def _name_of(model: Any) -> str:
+def name_of(model: Any) -> str:
+    """What a model is called in reports: the function's name or the class, also under torch.compile."""
     original = getattr(model, "_orig_mod", model)
     return getattr(original, "__name__", None) or type(original).__name__

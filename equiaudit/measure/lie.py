@@ -74,10 +74,10 @@ def slope(
     held: dict[str, Any] = {}
 
     def function(flat: Sequence[Tensor]) -> list[Tensor]:
-        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else _own(v), base)
+        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), base)
         out = evaluator.call(fresh)
         held["out"] = out
-        return [value for _, value in _outputs(symmetry, out)]
+        return [value for _, value in declared_outputs(symmetry, out)]
 
     with evaluator.ready():
         found: Directional = directional_derivative(
@@ -86,7 +86,7 @@ def slope(
     evaluator.spent.jvps += found.jvps
     if found.forwards:
         evaluator.spent.forwards[evaluator._name(base)] += found.forwards
-    paths = [p for p, _ in _outputs(symmetry, held["out"])]
+    paths = [p for p, _ in declared_outputs(symmetry, held["out"])]
     moved = dict(zip(paths, found.derivatives, strict=True))
     values = dict(zip(paths, found.values, strict=True))
     # other leaves may be dead wrappers of a transform: they are not looked at
@@ -98,11 +98,13 @@ def slope(
     return Slope(result, moved, turned, found.backend, found.refused, found.forwards, found.jvps, errors)
 
 
-def _own(value: Any) -> Any:
+def fresh_copy(value: Any) -> Any:
+    """A tensor of its own, without a graph; anything else as it is."""
     return value.detach().clone() if isinstance(value, Tensor) else value
 
 
-def _outputs(symmetry: Symmetry, out: Any) -> list[tuple[Path, Tensor]]:
+def declared_outputs(symmetry: Symmetry, out: Any) -> list[tuple[Path, Tensor]]:
+    """The leaves of an output that turn by matrices and have derivatives."""
     return [
         (path, value)
         for path, value, rep in symmetry.output_leaves(out)

@@ -163,7 +163,7 @@ def _by_differences(examination: Examination, name: str, direction, found: Slope
 
 def flat_problem(bench, name: str, direction):  # type: ignore[no-untyped-def]
     """The model as a function of the flat declared inputs, the inputs, and their velocity."""
-    from equiaudit.measure.lie import _outputs, _own
+    from equiaudit.measure.lie import declared_outputs, fresh_copy
     from equiaudit.representations.structures import map_leaves
 
     inputs = bench.inputs[name]
@@ -173,7 +173,7 @@ def flat_problem(bench, name: str, direction):  # type: ignore[no-untyped-def]
 
     def function(flat: list[torch.Tensor]) -> list[torch.Tensor]:
         bench.evaluator.spent.forwards[bench.evaluator._name(inputs)] += 1
-        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else _own(v), inputs)
-        return [v for _, v in _outputs(bench.symmetry, bench.evaluator.call(fresh))]
+        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), inputs)
+        return [v for _, v in declared_outputs(bench.symmetry, bench.evaluator.call(fresh))]
 
     return function, [x for _, x, _ in velocities], [v for _, _, v in velocities]

@@ -12,7 +12,7 @@ import torch
 
 from equiaudit.groups.base import Element, Group
 from equiaudit.groups.parsing import parse
-from equiaudit.measure.audit import _name_of, as_symmetries
+from equiaudit.measure.audit import as_symmetries, name_of
 from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.environment import describe_environment
 from equiaudit.measure.examine import Examination, Finding, Settled
@@ -93,7 +93,7 @@ def replay(
             model, inputs, symmetries, forward, reference, "quick", seed, tolerance, atol, randomness,
             perturb is True, lambda _: None,
         )  # fmt: skip
-        found = run.settled or _once(run, symmetries[which], elements, INPUTS[on], perturb == "hiding")
+        found = run.settled or try_elements(run, symmetries[which], elements, INPUTS[on], perturb == "hiding")
         environment = describe_environment(model, inputs, run.declared)
     return Audit(
         verdict=found.verdict,
@@ -113,7 +113,7 @@ def replay(
         cost=Cost(dict(run.spent.forwards), run.spent.jvps, run.spent.probes, time.perf_counter() - started),
         seed=seed,
         effort="replay",
-        label=label or _name_of(model),
+        label=label or name_of(model),
         symmetry=repr(symmetries[which]),
         environment=environment,
     )
@@ -149,7 +149,12 @@ def _codes(text: str) -> list[str]:
     return [text]
 
 
-def _once(run: Run, symmetry: Symmetry, elements: tuple[Element, ...], base: str, hiding: bool) -> Finding:
+def try_elements(run: Run, symmetry: Symmetry, elements: tuple[Element, ...], base: str, hiding: bool) -> Finding:
+    """What these elements, one for all samples or one for each, give on one of the run's inputs.
+
+    Raises:
+        ValueError: there is no such input, or the elements are not as many as the samples.
+    """
     if base not in run.x:
         raise ValueError("on='twin': nothing in these inputs can be jittered, so there is no twin")
     count = symmetry.sample_count(run.inputs)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from equiaudit.ambient import announce, surrounded, unheard
-from equiaudit.measure.audit import _RANK, _replay_line, as_symmetries, audit
+from equiaudit.measure.audit import SEVERITY, as_symmetries, audit, replay_line
 from equiaudit.measure.replay import read_elements
 from equiaudit.measure.run import Run
 from equiaudit.measure.state import modules_of, preserved
@@ -116,7 +116,7 @@ def confirm_equivariant(
     spent = Cost(dict(forwards), first.cost.jvps, first.cost.probes + run.spent.probes, time.perf_counter() - started)
     found = dataclasses.replace(found, cost=spent)
     if not found.passed:
-        found = dataclasses.replace(found, replay=_replay_line(found, forward, reference))
+        found = dataclasses.replace(found, replay=replay_line(found, forward, reference))
     return announce(found)
 
 
@@ -142,7 +142,7 @@ def _with_finding(first: Audit, run: Run, hunts: list[Hunt], layered: bool) -> A
         best = max(refuted, key=lambda h: h.finding.error or 0.0 if h.finding else 0.0)
         return _refuted(found, run, best, layered)
     allowed = [h.row() for h in hunts if h.row().verdict is Verdict.APPROXIMATE]
-    if allowed and _RANK.index(found.verdict) < _RANK.index(Verdict.APPROXIMATE):
+    if allowed and SEVERITY.index(found.verdict) < SEVERITY.index(Verdict.APPROXIMATE):
         row = max(allowed, key=lambda c: c.error or 0.0)
         return dataclasses.replace(found, verdict=Verdict.APPROXIMATE, error=row.error, floor=row.floor)
     if found.verdict is Verdict.BROKEN:

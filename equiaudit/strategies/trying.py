@@ -19,7 +19,7 @@ from equiaudit.measure.judge import CLEARLY_WRONG
 from equiaudit.measure.jumps import find_jump
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import cast_inputs
-from equiaudit.measure.replay import _once
+from equiaudit.measure.replay import try_elements
 from equiaudit.measure.residual import checked_leaves
 from equiaudit.measure.run import Run
 from equiaudit.measure.sanity import check_moves, look_at_outputs, must_be_finite
@@ -142,7 +142,7 @@ class Trier:
     def finding(self, example: Example) -> tuple[Run, Finding]:
         """The finding that ``replay`` gives on the varied input."""
         run = rebased(self.run, self._varied(example.variation))
-        found = _once(run, self.symmetry, example.elements, "x0", False)
+        found = try_elements(run, self.symmetry, example.elements, "x0", False)
         if found.cause == "discontinuity" and not self.is_jump(example):
             found.cause = None  # the twin, 5 % away, lies outside the range of poses that break
         return run, found
