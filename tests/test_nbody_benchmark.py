@@ -219,7 +219,7 @@ def test_the_search_finds_the_best_settings_on_seeds_of_its_own() -> None:
         return 1.0 + (options["rate"] != 1.6e-2) + (options["magnitude"] != 0.03)
 
     known, asked = answer(part, score)
-    assert choose(part, "early", known) == {"rate": 1.6e-2, "magnitude": 0.03}
+    assert choose(part.cell, "early", known) == {"rate": 1.6e-2, "magnitude": 0.03}
     reported = [made for made in asked if made["seed"] < 1000]
     assert len(reported) == 3
     assert {made["seed"] for made in asked} - {0, 1, 2} == set(plan.TUNING_SEEDS)
@@ -231,7 +231,7 @@ def test_the_search_does_not_look_at_the_test_error() -> None:
     known, _ = answer(part, lambda options: options["rate"])
     for record in known.values():
         record["test"] = 1 / record["valid"]
-    assert choose(part, "standard", known)["rate"] == min(arms.RATES)
+    assert choose(part.cell, "standard", known)["rate"] == min(arms.RATES)
 
 
 def test_a_rate_at_which_a_run_diverges_is_not_chosen() -> None:
@@ -240,13 +240,13 @@ def test_a_rate_at_which_a_run_diverges_is_not_chosen() -> None:
     for record in known.values():
         if record["setting"]["options"]["rate"] == min(arms.RATES):
             del record["valid"]
-    assert choose(part, "standard", known)["rate"] == sorted(arms.RATES)[1]
+    assert choose(part.cell, "standard", known)["rate"] == sorted(arms.RATES)[1]
 
 
 def test_other_cells_search_the_rate_and_inherit_the_rest() -> None:
     part = Part("n3000", ("early",), seeds=(0,))
     with pytest.raises(Missing):
-        choose(part, "early", {})
+        choose(part.cell, "early", {})
     _, asked = answer(part, lambda options: 1.0 + (options["magnitude"] != 3.0))
     mine = [made for made in asked if made["cell"] == "n3000" and made["seed"] >= 1000]
     assert {made["options"]["magnitude"] for made in mine} == {3.0}
@@ -266,11 +266,12 @@ def test_presets_name_known_arms_and_cells(preset: str) -> None:
         assert part.cell in CELLS
         assert set(part.arms) <= set(ARMS)
         assert "standard" in part.arms or part.cell == plan.PRIMARY
-        assert not set(part.seeds) & set(part.tuning)
+        assert not set(part.seeds) & set(plan.TUNING_SEEDS)
+        assert all(set(plan.tuning_seeds(part.cell, arm)) <= set(plan.TUNING_SEEDS) for arm in part.arms)
 
 
 def test_what_is_known_is_not_run_again() -> None:
-    part = Part("smoke", ("standard",), (0, 1), (1000,))
+    part = Part("smoke", ("standard",), (0, 1))
     known, asked = answer(part, lambda options: 1.0)
     lost = known.pop(key_of(asked[-1]))
     assert [key_of(made) for made in next_runs([part], known)] == [lost["key"]]

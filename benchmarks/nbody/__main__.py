@@ -93,10 +93,14 @@ def _known(folder: Path) -> dict[str, store.Record]:
 def _selected(options: argparse.Namespace) -> list[Part]:
     parts = list(PRESETS[options.preset])
     if options.cell:
-        by_cell = {part.cell: part for part in (*PRESETS["gpu"], *PRESETS["smoke"], *parts)}
-        parts = [by_cell[cell] for cell in options.cell]
+        others = [*PRESETS["gpu"], *PRESETS["smoke"]]
+        parts = [
+            p for c in options.cell for p in [q for q in parts if q.cell == c] or [q for q in others if q.cell == c]
+        ]
     if options.arm:
-        parts = [replace(part, arms=tuple(options.arm)) for part in parts]
+        planned = {(part.cell, arm): part for part in reversed(parts) for arm in part.arms}
+        cells = dict.fromkeys(part.cell for part in parts)
+        parts = [replace(planned.get((c, a), Part(c, ())), arms=(a,)) for c in cells for a in options.arm]
     if options.seeds:
         parts = [replace(part, seeds=options.seeds) for part in parts]
     return parts

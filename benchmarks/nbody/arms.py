@@ -37,6 +37,8 @@ class Arm:
     says: str
     fixed: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    late: bool = False
+    """Thought of when there were results: shown, and no candidate for the comparison that was fixed in advance."""
 
     def __post_init__(self) -> None:
         unknown = (set(self.fixed) | set(self.grid)) - set(DEFAULTS)
@@ -50,9 +52,9 @@ EARLY = PAPER | {"share": 0.6}
 FREE = {"network": "transformer"}
 
 
-def _arm(name: str, says: str, fixed: dict[str, Any] | None = None, **grid: tuple[Any, ...]) -> Arm:
+def _arm(name: str, says: str, fixed: dict[str, Any] | None = None, late: bool = False, **grid: tuple[Any, ...]) -> Arm:
     rates = TRANSFORMER_RATES if (fixed or {}).get("network") == "transformer" else RATES
-    return Arm(name, says, fixed or {}, {"rate": rates, **grid})
+    return Arm(name, says, fixed or {}, {"rate": rates, **grid}, late)
 
 
 ARMS = {
@@ -90,6 +92,20 @@ ARMS = {
             PAPER | {"theta": "kept", "lie": 0.0},
             magnitude=LAMBDAS,
         ),
+        _arm(
+            "decay-longer",
+            "standard with weight decay and 1.5 times the steps",
+            {"weight_decay": 0.1, "length": 1.5},
+            late=True,
+            weight_decay=(0.03, 0.1, 0.3),
+        ),
+        _arm(
+            "decay-relaxed",
+            "weight decay and relaxed, W at a tenth of the rate",
+            PAPER | {"weight_decay": 0.1, "w_rate": 0.1},
+            late=True,
+        ),
+        _arm("init", "relaxed, W begins as a linear layer does", PAPER | {"init": "default"}, late=True),
         _arm("transformer", "unconstrained, no augmentation", FREE),
         _arm("augmented", "unconstrained, augmented", FREE | {"augment": True}),
         _arm("remul-label", "REMUL, label-anchored", FREE | {"anchor": "label"}, beta=(0.3, 1.0, 3.0)),
