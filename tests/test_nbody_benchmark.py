@@ -423,9 +423,14 @@ def test_steps_are_timed_side_by_side(tmp_path: Path) -> None:
 
 def test_a_rerun_stands_beside_the_published_run(tmp_path: Path, unpublished: Path) -> None:
     store.append(made_up("standard", 0, 2e-3), unpublished)
-    text = page_of([made_up("standard", 0, 2.1e-3), made_up("standard", 40, 3e-3)], tmp_path / "mine")
+    other = make_setting(CELLS["n1000"], ARMS["decay"], 0, rate=0.5)
+    store.append(made_up("decay", 0, 2e-3), unpublished)
+    reruns = [made_up("standard", 0, 2.1e-3), made_up("standard", 40, 3e-3), made_up("decay", 0, 4e-3)]
+    reruns[-1] |= {"key": key_of(other), "setting": other}
+    text = page_of(reruns, tmp_path / "mine")
     assert "| n1000 | standard | 0 | 2.0000 | 2.1000 |" in text
     assert "| n1000 | standard | 40 | not published | 3.0000 |" in text
+    assert "| n1000 | decay | 0 | not published | 4.0000 |" in text  # with another rate: not the same run
     assert "Beside the published" not in page_of([], unpublished)
 
 

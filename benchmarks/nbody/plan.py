@@ -47,7 +47,7 @@ PRESETS: dict[str, tuple[Part, ...]] = {
 }
 PRESETS["night"] = (
     *PRESETS["cpu"],
-    Part("segnn", ("standard", "decay", "relaxed"), EIGHT),
+    Part("segnn", ("standard", "relaxed"), EIGHT),
     Part("deep", ("standard", "decay", "relaxed"), EIGHT),
     Part("component", ("standard", "decay", "relaxed"), EIGHT),
 )

@@ -186,3 +186,11 @@ def test_half_precision_has_finite_gradients_under_loss_scaling(dtype: torch.dty
     (out.float().square().mean() * 2.0**16).backward()
     assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in model.parameters() if p.grad is not None)
     assert VNBatchNorm(4).to(dtype)(x.to(dtype)).dtype is dtype
+
+
+def test_an_inversion_finds_what_no_rotation_of_a_still_layer_finds() -> None:
+    """Scalars do not move, nor do pseudoscalars under rotations: the discrete elements decide."""
+    assert torch.linalg.det(torch.as_tensor(O(3).sample(0).matrix)) > 0
+    claim = Symmetry(O(3), "invariant", "pseudoscalar", hidden={"0": ("3x0e", "2x0o")})
+    with pytest.raises(RelaxationError, match=r"from Irreps\('3x0e'\) to Irreps\('2x0o'\) under O\(3\) \(relative error 2"):
+        relax(nn.Sequential(nn.Linear(3, 2)), claim, ["0"])
