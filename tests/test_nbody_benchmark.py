@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy import stats as scipy_stats
 
-from benchmarks.nbody import arms, cells, costs, plan, setting, stats, store, terms, training, updates
+from benchmarks.nbody import arms, cells, costs, hidden, plan, setting, stats, store, terms, training, updates
 from benchmarks.nbody.arms import ARMS, Arm
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.plan import Missing, Part, choose, next_runs
@@ -400,6 +400,17 @@ def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
     assert "| arm | 300 samples, 2 layers | 1000 samples, 2 layers | 1000 samples, 4 layers |" in text
     assert "| early | 2.000 (2) | 2.000 (2) | 2.000 (2) |" in text
     assert "| n1000 | early | 5 | 0.5 | 1.2 | 2.5, 0.12 | 2 |" in text
+
+
+def test_hidden_representations_are_fitted_at_the_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is pushed hard away from the constraint no longer carries what was declared; a still one does."""
+    monkeypatch.setattr(hidden, "WINDOWS", 16)
+    made = (make_setting(TOY, ARMS["relaxed"], 0, init=init, w_rate=0.0) for init in ("normal(1)", "normal(1e-9)"))
+    far, still = map(hidden.fits_at_the_peak, made)
+    assert [fit["name"] for fit in far] == ["layers.0.self_connection", "layers.1.self_connection"]
+    assert min(fit["declared"] for fit in far) > 0.1 > max(fit["declared"] for fit in still)
+    (tmp_path / hidden.FILE).write_text(json.dumps({"fits": {"0": far}}))
+    assert f"| 0 | layers.1.self_connection | {far[1]['declared']:.2g} |" in "\n".join(hidden.hidden_table(tmp_path))
 
 
 @pytest.mark.usefixtures("unpublished")

@@ -12,6 +12,7 @@ from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS, DEFAULTS
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.costs import BASELINE, Costs, costs_table, network_of, read_costs
+from benchmarks.nbody.hidden import hidden_table
 from benchmarks.nbody.overview import missing_table, training_table, trend_table
 from benchmarks.nbody.plan import ABLATIONS, LATE, PRIMARY
 from benchmarks.nbody.rerun import beside_published
@@ -62,6 +63,7 @@ def write_page(folder: Path = store.RESULTS) -> Path:
     lines += [
         *trend_table(cells),
         *projection_table(cells),
+        *hidden_table(folder),
         *training_table(cells),
         *costs_table(costs),
         *setup(records),

@@ -192,5 +192,7 @@ def test_an_inversion_finds_what_no_rotation_of_a_still_layer_finds() -> None:
     """Scalars do not move, nor do pseudoscalars under rotations: the discrete elements decide."""
     assert torch.linalg.det(torch.as_tensor(O(3).sample(0).matrix)) > 0
     claim = Symmetry(O(3), "invariant", "pseudoscalar", hidden={"0": ("3x0e", "2x0o")})
-    with pytest.raises(RelaxationError, match=r"from Irreps\('3x0e'\) to Irreps\('2x0o'\) under O\(3\) \(relative error 2"):
+    with pytest.raises(
+        RelaxationError, match=r"from Irreps\('3x0e'\) to Irreps\('2x0o'\) under O\(3\) \(relative error 2"
+    ):
         relax(nn.Sequential(nn.Linear(3, 2)), claim, ["0"])
