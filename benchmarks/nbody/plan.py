@@ -48,8 +48,8 @@ PRESETS: dict[str, tuple[Part, ...]] = {
 PRESETS["night"] = (
     *PRESETS["cpu"],
     Part("segnn", ("standard", "relaxed"), EIGHT),
-    Part("deep", ("standard", "decay", "relaxed"), EIGHT),
-    Part("component", ("standard", "decay", "relaxed"), EIGHT),
+    Part("deep", ("standard", "relaxed"), EIGHT),
+    Part("component", ("standard", "relaxed"), EIGHT),
 )
 PRESETS["gpu"] = (
     Part(PRIMARY, tuple(ARMS)),
