@@ -390,6 +390,20 @@ def test_the_primary_comparison_is_chosen_on_tuning_seeds(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("unpublished")
+def test_the_table_has_the_settings_that_tuning_chose(tmp_path: Path) -> None:
+    """Runs that were made before tuning saw more seeds stay in the records, and out of the table, though they are more."""
+    cell, arm = CELLS["n1000"], ARMS["standard"]
+    records = [
+        made_up("standard", seed, 1.0) | record_of(made, 1.0 + abs(rate - 0.016), test)
+        for rate, test, seeds in ((0.032, 5e-3, range(6)), (0.016, 2e-3, range(4)), (0.016, 0.0, plan.TUNING_SEEDS),
+                                  *((rate, 0.0, plan.TUNING_SEEDS) for rate in (0.004, 0.008, 0.032)))
+        for seed in seeds
+        for made in [make_setting(cell, arm, seed, rate=rate)]
+    ]  # fmt: skip
+    assert "| standard | 4 | 2.000 ± 0.000 |" in page_of(records, tmp_path)
+
+
+@pytest.mark.usefixtures("unpublished")
 def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
     looks = [
         {"step": k, "loss": 1.0, "valid": 1.0, "relaxed": 1.0, "lie": 0.25 * k, "theta": {"a": 0.1 * k, "b": 0.0},

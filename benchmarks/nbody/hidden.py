@@ -16,7 +16,10 @@ from typing import Any
 import torch
 
 from benchmarks.nbody import store
-from benchmarks.nbody.setting import Setting
+from benchmarks.nbody.arms import ARMS
+from benchmarks.nbody.cells import CELLS
+from benchmarks.nbody.plan import choose
+from benchmarks.nbody.setting import Setting, make_setting
 from benchmarks.nbody.training import Run, rate_at, update_of
 from benchmarks.record import about, write
 from equiaudit.relaxation import project
@@ -75,10 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--out", type=Path, default=store.RESULTS)
     options = parser.parse_args(arguments)
-    known = {r["setting"]["seed"]: r["setting"] for r in store.read(cell=options.cell) if r["setting"]["arm"] == ARM}
+    chosen = choose(options.cell, ARM, {r["key"]: r for r in store.read()})
     fits = {}
     for seed in range(options.seeds):
-        fits[str(seed)] = fits_at_the_peak(known[seed])
+        fits[str(seed)] = fits_at_the_peak(make_setting(CELLS[options.cell], ARMS[ARM], seed, **chosen))
         print(
             seed,
             *(f"{f['name']}: {f['verdict']} {_shown(f['declared'])} {_shown(f['fitted'])}" for f in fits[str(seed)]),

@@ -14,7 +14,7 @@ from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.costs import BASELINE, Costs, costs_table, network_of, read_costs
 from benchmarks.nbody.hidden import hidden_table
 from benchmarks.nbody.overview import missing_table, training_table, trend_table
-from benchmarks.nbody.plan import ABLATIONS, LATE, PRIMARY
+from benchmarks.nbody.plan import ABLATIONS, LATE, PRIMARY, Missing, choose
 from benchmarks.nbody.rerun import beside_published
 from benchmarks.nbody.stats import Paired, compare, holm
 from benchmarks.nbody.store import Record
@@ -81,7 +81,8 @@ def write_page(folder: Path = store.RESULTS) -> Path:
 
 
 def by_cell(records: list[Record]) -> dict[str, Runs]:
-    """Reported runs. Of an arm that was run with several settings only the commonest count, so that rows stay whole."""
+    """Reported runs. Of an arm with several settings those count that tuning chose; if it can't say, the commonest."""
+    known = {r["key"]: r for r in (*store.read(store.RESULTS), *records)}
     found: dict[str, dict[str, dict[str, dict[int, Record]]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         setting = record["setting"]
@@ -89,9 +90,18 @@ def by_cell(records: list[Record]) -> dict[str, Runs]:
             options = repr((sorted(setting["options"].items()), sorted(setting["task"].items())))
             found[setting["cell"]][setting["arm"]].setdefault(options, {})[setting["seed"]] = record
     return {
-        cell: {arm: max(versions.values(), key=len) for arm, versions in _in_order(arms)}
+        cell: {arm: _chosen(cell, arm, versions, known) for arm, versions in _in_order(arms)}
         for cell, arms in found.items()
     }
+
+
+def _chosen(cell: str, arm: str, versions: dict[str, dict[int, Record]], known: dict[str, Record]) -> dict[int, Record]:
+    try:
+        options = choose(cell, arm, known)
+    except (Missing, KeyError):
+        options = {}
+    same = [v for v in versions.values() if options and options.items() <= _setting(v)["options"].items()]
+    return max(same or versions.values(), key=len)
 
 
 def table(runs: Runs, costs: Costs | None = None) -> list[str]:
