@@ -75,10 +75,10 @@ class Missing(Exception):
 
 
 def tuning_seeds(cell: str, arm: str) -> tuple[int, ...]:
-    """Four for the exact networks of the primary cell, where everything is searched; two elsewhere."""
+    """Four for the exact networks of the primary cell, where everything is searched; two elsewhere and for late arms."""
     if cell == "smoke":
         return TUNING_SEEDS[:1]
-    return TUNING_SEEDS if cell == PRIMARY and arm in EXACT else TUNING_SEEDS[:2]
+    return TUNING_SEEDS if cell == PRIMARY and arm in ABLATIONS else TUNING_SEEDS[:2]
 
 
 def choose(name: str, arm: str, known: Known) -> Chosen:
