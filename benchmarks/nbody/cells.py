@@ -50,7 +50,7 @@ NETWORKS = {
     "segnn": Network(build_segnn, "layers.*.self_connection"),
     "transformer": Network(lambda layers: Transformer()),
 }
-SEGNN_RATES = (2e-3, 4e-3, 8e-3)
+SEGNN_RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
 CELLS = {
     cell.name: cell
     for cell in (
