@@ -25,9 +25,9 @@ from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.costs import BASELINE, write_costs
-from benchmarks.nbody.plan import PRESETS, PRIMARY, Part, next_runs
+from benchmarks.nbody.plan import PRESETS, PRIMARY, Part, next_runs, start_of
 from benchmarks.nbody.rerun import beside_published
-from benchmarks.nbody.setting import Setting
+from benchmarks.nbody.setting import Setting, make_setting
 from benchmarks.nbody.workers import results, together, work_on
 from examples.nbody.data import load
 
@@ -47,13 +47,12 @@ def main() -> None:
 
 
 def time_steps(options: argparse.Namespace) -> None:
-    """Steps of all arms of the primary cell that have records, side by side."""
-    from benchmarks.nbody.report import by_cell
-
-    runs = by_cell(store.read(options.out)).get(PRIMARY, {})
-    if BASELINE not in runs:
-        raise SystemExit(f"{options.out} has no runs of {PRIMARY} {BASELINE} whose settings could be timed")
-    settings = {arm: next(iter(seeds.values()))["setting"] for arm, seeds in runs.items()}
+    """Steps of all arms of the primary cell, side by side."""
+    settings = {
+        name: make_setting(CELLS[PRIMARY], arm, 0, **{option: start_of(name, option) for option in arm.grid})
+        for name, arm in ARMS.items()
+        if not options.arm or name in {BASELINE, *options.arm}
+    }
     print(f"wrote {write_costs(options.out, settings, options.device, options.compile)}")
 
 

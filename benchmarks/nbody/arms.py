@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RATES = (4e-3, 8e-3, 1.6e-2, 3.2e-2)
-TRANSFORMER_RATES = (1e-3, 2e-3, 4e-3)
+TRANSFORMER_RATES = (1e-3, 2e-3)
 DEFAULTS: dict[str, Any] = {
     "network": None,  # the cell's
     "rate": RATES[1],

@@ -50,6 +50,8 @@ NETWORKS = {
     "segnn": Network(build_segnn, "layers.*.self_connection"),
     "transformer": Network(lambda layers: Transformer()),
 }
+NEAR = (8e-3, 1.6e-2)
+"""Around what all arms of the primary cell chose."""
 SEGNN_RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
 CELLS = {
     cell.name: cell
@@ -57,9 +59,9 @@ CELLS = {
         Cell("n1000", "1000 samples, 2 layers: the primary cell, with every arm", 1000),
         Cell("n300", "300 samples", 300),
         Cell("n3000", "3000 samples", 3000),
-        Cell("deep", "1000 samples, 4 layers", 1000, layers=4),
+        Cell("deep", "1000 samples, 4 layers", 1000, layers=4, rates=NEAR),
         Cell("low-rate", "3000 samples at the papers' constant learning rate of 5e-4", 3000, rate=5e-4),
-        Cell("component", "1000 samples, labels as published (component clip)", 1000, clip="component"),
+        Cell("component", "1000 samples, labels as published (component clip)", 1000, clip="component", rates=NEAR),
         Cell("segnn", "1000 samples, SEGNN on e3nn, 2 layers", 1000, network="segnn", rates=SEGNN_RATES),
         Cell("segnn-deep", "1000 samples, SEGNN, 4 layers", 1000, layers=4, network="segnn", rates=SEGNN_RATES),
         Cell("n9000", "9000 samples, 4 layers, SEGNN", 9000, layers=4, network="segnn", steps=20000, rates=SEGNN_RATES),

@@ -60,7 +60,7 @@ def write_costs(folder: Path, settings: dict[str, Setting], device: str, compili
     """Measure and keep them in ``costs.json``, beside the records."""
     measured = measure(settings, device, compiling, rounds)
     head = about("benchmarks.nbody", None, ("torch-equiaudit", "torch", "numpy", "e3nn"), device)
-    write(head | {"seeds": "the first reported one of each arm"} | measured, folder / FILE)
+    write(head | {"seeds": "from 0"} | measured, folder / FILE)
     return folder / FILE
 
 

@@ -17,6 +17,7 @@ TUNING_SEEDS = (1000, 1001, 1002, 1003)
 PRIMARY = "n1000"
 """Where all settings of an arm are searched; other cells search the learning rate again and keep the rest."""
 FREE = tuple(name for name, arm in ARMS.items() if arm.fixed.get("network") == "transformer")
+REMUL = tuple(name for name in FREE if ARMS[name].fixed.get("anchor"))
 EXACT = tuple(name for name in ARMS if name not in FREE)
 LATE = tuple(name for name, arm in ARMS.items() if arm.late)
 ABLATIONS = tuple(name for name in EXACT if name not in LATE)
@@ -42,7 +43,8 @@ PRESETS: dict[str, tuple[Part, ...]] = {
         Part("n300", MAIN),
         Part("n3000", MAIN),
         Part(PRIMARY, LATE),
-        Part(PRIMARY, FREE, EIGHT),
+        Part(PRIMARY, tuple(arm for arm in FREE if arm not in REMUL), EIGHT),
+        Part(PRIMARY, REMUL, tuple(range(4))),
     ),
 }
 PRESETS["night"] = (
@@ -94,7 +96,7 @@ def choose(name: str, arm: str, known: Known) -> Chosen:
         grid = {"rate": cell.rates or grid["rate"]}
     if cell.rate is not None:
         return inherited
-    found = {**{option: _start(arm, option) for option in grid}, **inherited}  # where the search begins
+    found = {**{option: start_of(arm, option) for option in grid}, **inherited}  # where the search begins
     for option, values in grid.items():
         tried = {v: [make_setting(cell, ARMS[arm], s, **(found | {option: v})) for s in seeds] for v in values}
         missing = [s for settings in tried.values() for s in settings if key_of(s) not in known]
@@ -135,8 +137,8 @@ def _new(settings: Iterable[Setting], known: Known) -> Iterator[Setting]:
             yield setting
 
 
-def _start(arm: str, name: str) -> Any:
-    # a grid's middle value, unless the arm itself says where to start
+def start_of(arm: str, name: str) -> Any:
+    """Where the search for an option begins: the middle of its grid, unless the arm itself says."""
     values = ARMS[arm].grid[name]
     return ARMS[arm].fixed.get(name, values[len(values) // 2] if name != "rate" else DEFAULTS["rate"])
 
