@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from benchmarks.nbody import store
+from benchmarks.nbody.arms import ARMS, DEFAULTS
 from benchmarks.nbody.setting import Setting
 from benchmarks.nbody.training import Run, update_of
+from benchmarks.nbody.updates import compiles
 from benchmarks.nbody.workers import compiler
 from benchmarks.record import about, write
 from benchmarks.timing import Clock, compare
@@ -81,9 +83,9 @@ def costs_table(costs: Costs | None) -> list[str]:
         return []
     plain = costs["plain step, s"]
     arms = [f"| {BASELINE} | {1e3 * plain:.1f} | 1 |"]
-    arms += [
-        f"| {arm} | {1e3 * plain * found['median']:.1f} | {_ratio(found)} |" for arm, found in costs["arms"].items()
-    ]
+    for arm, found in costs["arms"].items():
+        eager = "" if compiles(DEFAULTS | ARMS[arm].fixed) else " °"
+        arms.append(f"| {arm}{eager} | {1e3 * plain * found['median']:.1f} | {_ratio(found)} |")
     rows = [
         f"| {arm} | {n} | {_ratio(found)} |"
         for arm, counts in costs["stacked, a seed"].items()
@@ -93,7 +95,7 @@ def costs_table(costs: Costs | None) -> list[str]:
     return [
         "## Time per step\n",
         f"{kind} of a training step of {costs['network']} on {costs['machine']['device']}, each beside a step of `{BASELINE}`: "
-        f"median and quartiles of {costs['rounds']} rounds; networks {'compiled' if costs['compiled'] else 'eager'}.\n",
+        f"median and quartiles of {costs['rounds']} rounds; {'compiled, but for arms marked °' if costs['compiled'] else 'eager'}.\n",
         "| arm | ms | over the plain step |",
         "|---" * 3 + "|",
         *arms,

@@ -49,7 +49,7 @@ PRESETS: dict[str, tuple[Part, ...]] = {
 }
 PRESETS["night"] = (
     *PRESETS["cpu"],
-    Part("segnn", ("standard", "relaxed"), EIGHT),
+    Part("segnn", ("standard", "relaxed")),
     Part("deep", ("standard", "relaxed"), EIGHT),
     Part("component", ("standard", "relaxed"), EIGHT),
 )
@@ -77,8 +77,8 @@ class Missing(Exception):
 
 
 def tuning_seeds(cell: str, arm: str) -> tuple[int, ...]:
-    """Four for the exact networks of the primary cell, where everything is searched; two elsewhere and for late arms."""
-    if cell == "smoke":
+    """Four for the exact networks of the primary cell, where everything is searched; two elsewhere, for REMUL one."""
+    if cell == "smoke" or arm in REMUL:
         return TUNING_SEEDS[:1]
     return TUNING_SEEDS if cell == PRIMARY and arm in ABLATIONS else TUNING_SEEDS[:2]
 

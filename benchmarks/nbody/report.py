@@ -18,6 +18,7 @@ from benchmarks.nbody.plan import ABLATIONS, LATE, PRIMARY, Missing, choose
 from benchmarks.nbody.rerun import beside_published
 from benchmarks.nbody.stats import Paired, compare, holm
 from benchmarks.nbody.store import Record
+from benchmarks.nbody.updates import compiles
 
 Runs = dict[str, dict[int, Record]]
 """Of one cell: the reported runs of each arm by seed."""
@@ -184,10 +185,7 @@ def cost(arm: str, seeds: dict[int, Record], costs: Costs | None) -> str:
 
 
 def _is_eager(record: Record) -> bool:
-    options = record["setting"]["options"]
-    return (
-        not record.get("run", {}).get("compiled") or options["term"] == "activations" or options["anchor"] is not None
-    )
+    return not (record.get("run", {}).get("compiled") and compiles(record["setting"]["options"]))
 
 
 def size(seeds: dict[int, Record]) -> str:

@@ -126,6 +126,11 @@ def stackable(options: dict[str, Any]) -> bool:
     )
 
 
+def compiles(options: dict[str, Any]) -> bool:
+    """Whether the network of an arm is compiled where others are: hooks and REMUL's weights of gradients run eagerly."""
+    return options["anchor"] is None and options["term"] != "activations"
+
+
 def prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names as ``Objective`` has them."""
     return {f"model.{name}": value for name, value in state.items()}
