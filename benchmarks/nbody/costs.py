@@ -92,10 +92,11 @@ def costs_table(costs: Costs | None) -> list[str]:
         for n, found in counts.items()
     ]
     kind = {"cpu": "CPU time", "wall": "Wall time"}[costs["clock"]]
+    how = "compiled, but for arms marked °" if costs["compiled"] else "eager"
     return [
         "## Time per step\n",
         f"{kind} of a training step of {costs['network']} on {costs['machine']['device']}, each beside a step of `{BASELINE}`: "
-        f"median and quartiles of {costs['rounds']} rounds; {'compiled, but for arms marked °' if costs['compiled'] else 'eager'}.\n",
+        f"median and quartiles of {costs['rounds']} rounds; {how}.\n",
         "| arm | ms | over the plain step |",
         "|---" * 3 + "|",
         *arms,
