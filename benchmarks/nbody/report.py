@@ -50,7 +50,7 @@ def write_page(folder: Path = store.RESULTS) -> Path:
     """
     records = store.read(folder)
     cells = by_cell(records)
-    costs = read_costs(folder) or read_costs()
+    costs = read_costs(folder)
     tuned = [r for r in (*store.read(store.RESULTS), *records) if r["setting"]["seed"] >= FIRST_TUNING_SEED]
     tuning = sum(r["setting"]["seed"] >= FIRST_TUNING_SEED for r in records)
     lines = [HEAD.format(tuning=tuning, primary=PRIMARY, plain="`, `".join(PLAIN), late="`, `".join(LATE))]
