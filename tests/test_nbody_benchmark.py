@@ -84,6 +84,23 @@ def test_stacked_runs_are_those_made_alone(arm: str) -> None:
     assert len({record["test"] for record in stacked}) == 3
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("arm", ["standard", "relaxed", "fold", "learned", "activations", "remul-label-gradnorm"])
+def test_a_run_on_a_gpu_is_that_on_a_cpu(arm: str) -> None:
+    made = make_setting(TOY, ARMS[arm], 1, **PULLED.get(arm, {}))
+    here, there = (training.train(made, device=device) for device in ("cpu", "cuda"))
+    assert there["test"] == pytest.approx(here["test"], rel=1e-2)
+
+
+@pytest.mark.gpu
+def test_stacked_runs_on_a_gpu_are_those_made_alone() -> None:
+    settings = [make_setting(TOY, ARMS["relaxed"], seed) for seed in (1, 2)]
+    alone = [training.train(made, device="cuda")["test"] for made in settings]
+    assert [record["test"] for record in training.train_together(settings, device="cuda")] == pytest.approx(
+        alone, rel=1e-3
+    )
+
+
 def test_a_stacked_run_that_diverges_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [make_setting(TOY, ARMS["relaxed"], seed) for seed in (1, 2, 3)]
     alone = training.train(settings[2])
