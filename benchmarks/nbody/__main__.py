@@ -25,7 +25,7 @@ from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS
 from benchmarks.nbody.cells import CELLS
 from benchmarks.nbody.costs import BASELINE, write_costs
-from benchmarks.nbody.plan import PRESETS, PRIMARY, Part, next_runs, start_of
+from benchmarks.nbody.plan import PRESETS, PRIMARY, TUNING_SEEDS, Part, next_runs, start_of
 from benchmarks.nbody.rerun import beside_published
 from benchmarks.nbody.setting import Setting, make_setting
 from benchmarks.nbody.workers import results, together, work_on
@@ -48,6 +48,10 @@ def main() -> None:
 
 def time_steps(options: argparse.Namespace) -> None:
     """Steps of all arms of the primary cell, side by side."""
+    if options.out.resolve() == store.RESULTS and (options.arm or options.device != "cpu"):
+        raise SystemExit(
+            "--time with --arm or --device would replace the published costs: name another folder with --out"
+        )
     settings = {
         name: make_setting(CELLS[PRIMARY], arm, 0, **{option: start_of(name, option) for option in arm.grid})
         for name, arm in ARMS.items()
@@ -107,7 +111,10 @@ def _selected(options: argparse.Namespace) -> list[Part]:
 
 def _seeds(text: str) -> tuple[int, ...]:
     first, _, last = text.partition("-")
-    return tuple(range(int(first), int(last or first) + 1))
+    seeds = tuple(range(int(first), int(last or first) + 1))
+    if not seeds or seeds[-1] >= min(TUNING_SEEDS):
+        raise argparse.ArgumentTypeError(f"seeds go up, as in 0-3, and stay below {min(TUNING_SEEDS)}; got {text}")
+    return seeds
 
 
 def _name(setting: Setting) -> str:

@@ -18,7 +18,7 @@ import torch
 from benchmarks.nbody import store
 from benchmarks.nbody.arms import ARMS
 from benchmarks.nbody.cells import CELLS
-from benchmarks.nbody.plan import choose
+from benchmarks.nbody.plan import PRIMARY, choose
 from benchmarks.nbody.setting import Setting, make_setting
 from benchmarks.nbody.training import Run, rate_at, update_of
 from benchmarks.record import about, write
@@ -74,10 +74,12 @@ def hidden_table(folder: Path = store.RESULTS) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Fit for the first seeds, with the published settings, and write hidden.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.nbody.hidden", description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", default="n1000")
+    parser.add_argument("--cell", default=PRIMARY)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--out", type=Path, default=store.RESULTS)
     options = parser.parse_args(arguments)
+    if options.cell != PRIMARY and options.out.resolve() == store.RESULTS:
+        parser.error(f"the published page has {PRIMARY}: name another folder with --out")
     chosen = choose(options.cell, ARM, {r["key"]: r for r in store.read()})
     fits = {}
     for seed in range(options.seeds):

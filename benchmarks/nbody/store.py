@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parents[1] / "results" / "nbody"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "nbody"
 Record = dict[str, Any]
 
 

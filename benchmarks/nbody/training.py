@@ -112,6 +112,9 @@ class Run:
             schedule.step()
         if (step + 1) % max(1, self.steps // LOOKS) == 0 or step + 1 == self.steps:
             seen = _look(self.model, relaxed, self.valid, self.options, self.seed < CURVES)
+            if not math.isfinite(seen["valid"]):
+                self.diverged = step
+                return
             self.looks.append({"step": step + 1, "loss": loss} | seen)
             if seen["valid"] < self.best[0]:
                 self.best = seen["valid"], {k: v.clone() for k, v in self.model.state_dict().items()}
