@@ -162,6 +162,19 @@ def test_a_run_that_diverges_is_recorded_as_such(monkeypatch: pytest.MonkeyPatch
     assert run("standard").keys() == {"key", "setting", "diverged"}
 
 
+def test_a_run_whose_validation_is_not_finite_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "evaluate", lambda model, windows: float("nan"))
+    assert run("standard").keys() == {"key", "setting", "diverged"}
+
+
+@pytest.mark.parametrize("text", ["3-1", "1000", "0-1003"])
+def test_seeds_that_tune_are_not_reported(text: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.nbody", "--cell", "smoke", "--seeds", text]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.returncode == 2
+    assert "stay below 1000" in shown.stderr
+
+
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
     assert training.rate_at(0.0) == 0.0
     assert training.rate_at(training.WARM_UP) == 1.0
