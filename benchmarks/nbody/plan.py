@@ -44,7 +44,7 @@ PRESETS: dict[str, tuple[Part, ...]] = {
         Part("n3000", MAIN),
         Part(PRIMARY, LATE),
         Part(PRIMARY, tuple(arm for arm in FREE if arm not in REMUL), EIGHT),
-        Part(PRIMARY, REMUL, tuple(range(4))),
+        Part(PRIMARY, REMUL, tuple(range(3))),
     ),
 }
 PRESETS["night"] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def write_page(folder: Path = store.RESULTS) -> Path:
 
 
 def by_cell(records: list[Record]) -> dict[str, Runs]:
-    """Reported runs. Of an arm with several settings those count that tuning chose; if it can't say, the commonest."""
+    """Reported runs with the settings that tuning chose, as far as it is done; of several of those, the commonest."""
     known = {r["key"]: r for r in (*store.read(store.RESULTS), *records)}
     found: dict[str, dict[str, dict[str, dict[int, Record]]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
@@ -95,19 +96,23 @@ def by_cell(records: list[Record]) -> dict[str, Runs]:
         if setting["seed"] < FIRST_TUNING_SEED:
             options = repr((sorted(setting["options"].items()), sorted(setting["task"].items())))
             found[setting["cell"]][setting["arm"]].setdefault(options, {})[setting["seed"]] = record
-    return {
+    chosen = {
         cell: {arm: _chosen(cell, arm, versions, known) for arm, versions in _in_order(arms)}
         for cell, arms in found.items()
     }
+    return {cell: {arm: seeds for arm, seeds in runs.items() if seeds} for cell, runs in chosen.items()}
 
 
 def _chosen(cell: str, arm: str, versions: dict[str, dict[int, Record]], known: dict[str, Record]) -> dict[int, Record]:
-    try:
-        options = choose(cell, arm, known)
-    except (Missing, KeyError):
-        options = {}
-    same = [v for v in versions.values() if options and options.items() <= _setting(v)["options"].items()]
-    return max(same or versions.values(), key=len)
+    options, sure = {}, False
+    for place in (cell,) if cell == "smoke" else (PRIMARY, cell):
+        with suppress(Missing, KeyError):
+            options = choose(place, arm, known)
+            sure = place == cell
+    if not sure:
+        options.pop("rate", None)  # searched in every cell; what is inherited must be right
+    same = [v for v in versions.values() if options.items() <= _setting(v)["options"].items()]
+    return max(same, key=len, default={})
 
 
 def table(runs: Runs, costs: Costs | None = None) -> list[str]:
