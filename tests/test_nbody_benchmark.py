@@ -471,7 +471,7 @@ def test_steps_are_timed_side_by_side(tmp_path: Path) -> None:
         made_up(arm, s, 1e-3 * (1 + s), cell=cell) for arm in arms for s in range(3) for cell in ("n300", "deep")
     ]
     lines = page_of(records, tmp_path).splitlines()
-    shallow, deep = (line.split("|")[9].strip() for line in lines if line.startswith("| longer | 3"))
+    shallow, deep = (line.split("|")[9].strip() for line in lines if line.startswith("| longer | 3 |"))
     assert shallow == f"{1.5 * found['arms']['longer']['median']:.2f}"
     assert deep == "–"  # what a step of another network costs was not measured
 
