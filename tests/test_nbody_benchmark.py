@@ -433,6 +433,15 @@ def test_the_table_has_the_settings_that_tuning_chose(tmp_path: Path) -> None:
     assert "| standard | 4 | 2.000 ± 0.000 |" in page_of(records, tmp_path)
 
 
+def test_every_published_cell_is_in_the_table() -> None:
+    """Also the one whose rate is not that of the search."""
+    from benchmarks.nbody.report import by_cell
+
+    found = by_cell(store.read())
+    assert {cell: len(found[cell]["standard"]) for cell in ("n300", "n1000", "n3000", "low-rate", "segnn")} == {
+        "n300": 16, "n1000": 16, "n3000": 16, "low-rate": 8, "segnn": 16}  # fmt: skip
+
+
 @pytest.mark.usefixtures("unpublished")
 def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
     looks = [
