@@ -97,8 +97,8 @@ def choose(name: str, arm: str, known: Known) -> Chosen:
     if name not in (PRIMARY, "smoke"):
         inherited = choose(PRIMARY, arm, known)
         grid = {"rate": cell.rates or grid["rate"]}
-    if cell.rate is not None:
-        return inherited
+    if cell.rate is not None:  # the cell's own
+        return {option: value for option, value in inherited.items() if option != "rate"}
     found = {**{option: start_of(arm, option) for option in grid}, **inherited}  # where the search begins
     for option, values in grid.items():
         tried = {v: [make_setting(cell, ARMS[arm], s, **(found | {option: v})) for s in seeds] for v in values}

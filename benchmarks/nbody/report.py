@@ -109,7 +109,7 @@ def _chosen(cell: str, arm: str, versions: dict[str, dict[int, Record]], known: 
         with suppress(Missing, KeyError):
             options = choose(place, arm, known)
             sure = place == cell
-    if not sure or (cell in CELLS and CELLS[cell].rate is not None):
+    if not sure:
         options.pop("rate", None)  # each cell has its own; what is inherited must be right
     same = [v for v in versions.values() if options.items() <= _setting(v)["options"].items()]
     return max(same, key=len, default={})

@@ -119,11 +119,7 @@ class Objective(nn.Module):
 
 def stackable(options: dict[str, Any]) -> bool:
     """Whether the loss is a function of parameters, buffers and batch alone, and not of hooks, multipliers or weights."""
-    return (
-        options["anchor"] is None
-        and options["term"] != "activations"
-        and options["theta"] not in ("adaptive", "learned")
-    )
+    return compiles(options) and options["theta"] not in ("adaptive", "learned")
 
 
 def compiles(options: dict[str, Any]) -> bool:

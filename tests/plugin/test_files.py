@@ -16,7 +16,7 @@ def test_exact(): check()
 def test_near(): check(1e-3, "approximate")
 def test_broken(): check(0.5)
 def test_worse(): check(0.9)
-@pytest.mark.xfail
+@pytest.mark.xfail(reason="a sample failure that is expected")
 def test_known(): check(0.7, "known")
 """
 BOTH = ("equi-report.html", "equi-report.json")

@@ -27,9 +27,9 @@ def test_every_outcome_is_named(suite, pytester, rows, how):
         def test_fails_otherwise():
             check()
             assert False
-        @pytest.mark.xfail
+        @pytest.mark.xfail(reason="a sample failure that is expected")
         def test_known(): check(0.5)
-        @pytest.mark.xfail
+        @pytest.mark.xfail(reason="a sample that passes unexpectedly")
         def test_mended(): check()
         def test_skips():
             check()
