@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    ("_version", "records", "ambient", "report"),
+    ("_version", "records", "ties", "ambient", "report"),
     ("groups",),
     ("representations",),
     ("symmetry", "declared"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("factory", "cli", "__main__"),
 )
 # `report` is not a layer of computation: it may read the records, and anybody may render with it.
-REPORT_MAY_IMPORT = {"_version", "records", "report"}
+REPORT_MAY_IMPORT = {"_version", "records", "ties", "report"}
 LIBRARIES_OF_INTEROP = {"e3nn", "escnn", "torch_geometric", "lightning", "pytorch_lightning", "nequip"}
 # Upward all the same, inside a function: ``audit(layers=True)`` asks for the layer that breaks the symmetry.
 ON_DEMAND = {("equiaudit.measure.run", "diagnose")}

@@ -18,6 +18,7 @@ from equiaudit.representations.permutation import Edges, Nodes
 from equiaudit.representations.resolve import as_representation
 from equiaudit.representations.structures import StructureError
 from equiaudit.symmetry import act
+from equiaudit.ties import first_smallest
 
 OFFSET = "a constant is added to features that turn (a bias?)"
 COUPLED = "one sample changes what another gives"
@@ -63,7 +64,7 @@ def judge_layer(bench: Bench, move: Move, pair: Pair, limit: float, seed: int) -
         return dataclasses.replace(fit, how=COUPLED) if fit.error > limit else fit
     if move.kind == "motion":
         motions = (orthogonal(pair.before, pair.after), about_an_offset(pair.before, pair.after))
-        return min(motions, key=lambda f: f.error)
+        return first_smallest(motions, lambda f: f.error)
     if move.kind == "linear":  # a group that is not compact: an orthogonal T_g acquits, but only a fit can accuse
         fit = orthogonal(pair.before, pair.after)
         return fit if fit.error <= limit and is_orthogonal(move.element.linear) else Fit(plain, "")
@@ -131,7 +132,7 @@ def _turned_back(move: Move, image: Image, pair: Pair) -> Fit:
         fit = orthogonal([t.movedim(channel, -1) for t in pair.before], [t.movedim(channel, -1) for t in back])
     else:
         fit = Fit(max(rms(a - b) / (rms(b) or 1.0) for a, b in zip(back, pair.before, strict=True)), "pixels moved")
-    return min(best, fit, key=lambda f: f.error)
+    return first_smallest((best, fit), lambda f: f.error)
 
 
 def _relabelled(bench: Bench, move: Move, pair: Pair, seed: int) -> Fit:

@@ -25,6 +25,7 @@ from equiaudit.measure.state import modules_of
 from equiaudit.measure.twin import make_twin
 from equiaudit.records import Verdict
 from equiaudit.representations.structures import StructureError
+from equiaudit.ties import first_largest
 
 SAFETY = 64.0
 """How many times the largest noise seen counts as rounding."""
@@ -146,7 +147,7 @@ class Localizer:
         """The worst fit over all moves and tensors; an error of NaN says unknown, and ``how`` why."""
         fits = [fit for seen in self.seen for fit in self.judged_once(seen, label, side)]
         known = [f for f in fits if f.error == f.error]
-        worst = max(known, key=lambda f: f.error, default=None)
+        worst = first_largest(known, lambda f: f.error) if known else None
         if worst is not None and (worst.error > self.limit(label) or len(known) == len(fits)):
             return worst
         return next(f for f in fits if f.error != f.error)
@@ -262,7 +263,7 @@ class Localizer:
         _, pairs = self.pairs(self.more, label, side)
         found = [linear(p.before, p.after, p.twice, self.seed) if p.finite else None for p in pairs]
         known = [f for f in found if f is not None]
-        return max(known, key=lambda f: f.error) if known and len(known) == len(found) else None
+        return first_largest(known, lambda f: f.error) if known and len(known) == len(found) else None
 
     def explains(self, fit: Fit, label: str, other: Fit) -> bool:
         """Whether a fitted T_g explains the layer; a fit amplifies rounding a little."""

@@ -20,6 +20,7 @@ from equiaudit.measure.state import modules_of, preserved
 from equiaudit.records import Audit, Cost, Verdict
 from equiaudit.report.lines import pytest_line, python_line
 from equiaudit.symmetry import Symmetry
+from equiaudit.ties import first_largest
 
 SEVERITY = (Verdict.EXACT, Verdict.APPROXIMATE, Verdict.VACUOUS, Verdict.BROKEN, Verdict.INVALID)
 """From the best to the worst: of several findings the worst decides."""
@@ -189,7 +190,7 @@ def combine(findings: list[Finding]) -> Finding:
     """One finding from several: the worst verdict decides, rows and notes of all are kept."""
     if len(findings) == 1:
         return findings[0]
-    worst = max(findings, key=lambda f: (SEVERITY.index(f.verdict), f.error or 0.0))
+    worst = first_largest(findings, lambda f: f.error or 0.0, rank=lambda f: SEVERITY.index(f.verdict))
     return dataclasses.replace(
         worst,
         checks=[c for f in findings for c in f.checks],

@@ -17,6 +17,7 @@ from equiaudit.measure.residual import Leaf, checked_leaves, median, pull_back, 
 from equiaudit.measure.sanity import must_be_finite
 from equiaudit.records import Check, Verdict
 from equiaudit.representations.structures import StructureError
+from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -126,7 +127,7 @@ def try_own_precision(exam: Examination) -> None:
         failed = coarse_failures(exam, own.base(trial.base).leaves, outcome)
     name = str(exam.helpers.declared).removeprefix("torch.")
     if failed:
-        worst = max(failed, key=lambda j: j.error)
+        worst = first_largest(failed, lambda j: j.error)
         exam.found.verdict, exam.found.cause = Verdict.BROKEN, "low precision"
         exam.found.reason = (
             f"exact in float64, broken by {worst.error:.2g} in {name}, where rounding explains at most {worst.floor:.2g}: "

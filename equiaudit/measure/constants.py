@@ -11,6 +11,7 @@ from equiaudit.measure.judge import Judgement
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import rms
 from equiaudit.representations.structures import Path
+from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -52,4 +53,4 @@ def _grows(exam: Examination, outcome: Outcome, path: Path) -> bool:
 def worst_of(exam: Examination, rows: list[Judgement]) -> Judgement:
     """The judgement with the largest error, of leaves that are above their floor where there are any."""
     live = [j for n, j in enumerate(rows) if n not in exam.vacuous and not j.within]
-    return max(live or rows, key=lambda j: (j.error != j.error, j.error))
+    return first_largest(live or rows, lambda j: j.error)

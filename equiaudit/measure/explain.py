@@ -22,7 +22,6 @@ def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) 
     """A discontinuity at the caller's input, aliasing, or broken; then each part alone."""
     if repeat := repeatability(exam, outcome.trial):  # a state that drifts looks like a violation
         raise Settled(Verdict.INVALID, repeat, "not repeatable")
-    worst = worst_of(exam, rows)
     exam.found.verdict = Verdict.BROKEN
     exam.found.worst_trial = outcome
     if outcome.trial.between or exam.bench.action_error(outcome) > 1e-9:
@@ -42,8 +41,6 @@ def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) 
                 "only the given input breaks it: it sits on a tie, a cutoff or a degenerate frame, where the model jumps; "
                 "5 % beside it the symmetry holds"
             )
-        elif worst_of(exam, judged).error > worst.error:
-            outcome, worst = other, worst_of(exam, judged)
     if exam.found.cause is None:
         take_apart(exam)
 

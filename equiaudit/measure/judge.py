@@ -9,6 +9,7 @@ from torch import Tensor
 
 from equiaudit.measure.bench import Bench, Outcome, Scale
 from equiaudit.measure.residual import Leaf, medians, rms
+from equiaudit.ties import first_argmax
 
 CLEARLY_WRONG = 2.0**-14
 ACCEPT = 2.0**-36
@@ -84,13 +85,13 @@ def judge(leaf: Leaf, scale: Scale, residual: Tensor, floor: Tensor, outcome: Ou
     if not error.numel():
         return Judgement(leaf, outcome, 0.0, 0.0, 0.0, (), 0.0, True)
     if not bool(torch.isfinite(error).all()):
-        flat = int((~torch.isfinite(error)).flatten().to(torch.int8).argmax())
+        flat = int((~torch.isfinite(error)).flatten().nonzero()[0])
         return Judgement(
             leaf, outcome, float("nan"), float("nan"), 0.0, where(residual, leaf, flat), float("inf"), False
         )
     denominator = scale.typical
     excess = error / floor.clamp(min=torch.finfo(torch.float64).tiny)
-    worst = int((error if bool((excess <= 1).all()) else error * (excess > 1)).flatten().argmax())
+    worst = first_argmax(error if bool((excess <= 1).all()) else error * (excess > 1))
     return Judgement(
         leaf,
         outcome,
@@ -110,7 +111,7 @@ def where(residual: Tensor, leaf: Leaf, row: int) -> tuple[int, ...]:
     span = [d % residual.dim() for d in leaf.span]
     rest = [d for d in range(residual.dim()) if d not in span]
     values = residual.abs().permute(*rest, *span).reshape(-1, *(residual.shape[d] for d in span))[row]
-    inner = torch.unravel_index(values.flatten().nan_to_num(nan=torch.inf).argmax(), values.shape) if span else ()
+    inner = torch.unravel_index(torch.tensor(first_argmax(values)), values.shape) if span else ()
     outer = torch.unravel_index(torch.tensor(row), [residual.shape[d] for d in rest]) if rest else ()
     index = [0] * residual.dim()
     for d, i in zip((*rest, *span), (*outer, *inner), strict=True):

@@ -16,6 +16,7 @@ from equiaudit.measure.residual import rms
 from equiaudit.measure.sweep import generator_name
 from equiaudit.records import Check, Method, Verdict
 from equiaudit.representations.structures import StructureError
+from equiaudit.ties import first_largest
 
 STEP = 0.05
 """Parameter of the finite element that cross-checks a derivative (radians; RMS radii for translations)."""
@@ -67,7 +68,7 @@ def check_slope(
         fine = {c.part for c in found.checks if c.kind != "lie" and c.verdict is Verdict.EXACT}
         broken = found.verdict if found.verdict is Verdict.APPROXIMATE else Verdict.BROKEN
         found.checks += _parts(group, rows, scale, exact, per_generator, broken, fine)
-        worst = max(rows, key=lambda key: _size(rows[key], scale))
+        worst = first_largest(rows, lambda key: _size(rows[key], scale))
         examination.worst_generator = worst[1]
         direction = np.eye(group.dim)[worst[1]]
         check = _by_differences(examination, name, direction, rows[worst])

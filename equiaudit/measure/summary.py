@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from equiaudit.measure.judge import Judgement
 from equiaudit.measure.residual import rms
 from equiaudit.records import Check, LeafResult, Verdict, Worst
+from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -20,7 +21,7 @@ def summarise(exam: Examination) -> None:
     bad = [j for j in every if not j.within] if found.verdict is Verdict.BROKEN or exam.constants else []
     # where one part alone shows it, that is the simpler element to look at
     bad = [j for j in bad if len(j.outcome.trial.covers) == 1] or bad
-    worst = max(bad or every, key=lambda j: j.error, default=None)
+    worst = first_largest(bad or every, lambda j: j.error) if every else None
     if worst is not None:
         found.error, found.floor = worst.error, worst.floor
         if not worst.within and 0 < worst.excess < float("inf"):
@@ -86,7 +87,7 @@ def table(exam: Examination) -> list[Check]:
         live = [j for _, js in chosen for j in js if j.leaf.path in alive(exam)]
         if not live:
             continue
-        worst = max(live, key=lambda j: (not j.within, j.error))
+        worst = first_largest(live, lambda j: j.error, rank=lambda j: not j.within)
         good = worst.within
         verdict = Verdict.EXACT if good else judged_verdict(exam, worst)
         group = exam.bench.symmetry.acts
@@ -107,7 +108,7 @@ def table(exam: Examination) -> list[Check]:
             j for o, js in exam.judged if o.trial.name == exam.found.worst_trial.trial.name for j in js if not j.within
         ]
         if bad:
-            j = max(bad, key=lambda j: j.error)
+            j = first_largest(bad, lambda j: j.error)
             name, code = j.outcome.trial.name, repr(j.outcome.element)
             rows.append(Check(name, "finite", judged_verdict(exam, j), j.error, j.floor, code, j.leaf.name, 1))
     return rows
@@ -129,7 +130,7 @@ def leaf_results(exam: Examination, every: list[Judgement], bad: list[Judgement]
     """One result for each checked leaf."""
     for n, leaf in enumerate(exam.bench.base("x0").leaves):
         mine = [j for j in bad if j.leaf.path == leaf.path] or [j for j in every if j.leaf.path == leaf.path]
-        worst = max(mine, key=lambda j: (not j.within, j.error), default=None)
+        worst = first_largest(mine, lambda j: j.error, rank=lambda j: not j.within) if mine else None
         if n in exam.vacuous:
             verdict = Verdict.VACUOUS
         elif worst is None or worst.within:

@@ -17,6 +17,7 @@ from equiaudit.measure.plan import Trial
 from equiaudit.measure.residual import rms
 from equiaudit.records import Tried, Verdict
 from equiaudit.representations.structures import StructureError
+from equiaudit.ties import first_largest
 
 TURNS = tuple(Fraction(k, 12) for k in range(1, 12))
 """Fractions of a turn about each generator of a rotation; a multiple of 30° meets the poses that faults like."""
@@ -35,7 +36,7 @@ def describe_trials(exam: Examination) -> list[Tried]:
         live = [j for n, j in enumerate(rows) if n not in exam.vacuous]
         if not live:
             continue
-        worst = max(live, key=lambda j: (not j.within, j.error))
+        worst = first_largest(live, lambda j: j.error, rank=lambda j: not j.within)
         found.append(
             _tried(
                 outcome, outcome.element, outcome.trial.name, worst.leaf.name, worst.error, worst.floor,
@@ -129,7 +130,7 @@ def _measure(exam: Examination, point: Point) -> Tried | None:
     ]
     if not errors:
         return None
-    error, leaf = max(errors)
+    error, leaf = first_largest(errors, lambda one: one[0])
     floor = exam.found.floor
     one = _tried(outcome, point.element, point.sweep, leaf, error, floor, floor is None or error <= floor)
     return dataclasses.replace(one, sweep=point.sweep, angle=one.angle if point.angle is None else point.angle)

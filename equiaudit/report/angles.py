@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from equiaudit.records import Audit, Tried, Verdict
+from equiaudit.ties import first_largest
 
 EXHAUSTIVE = "all elements"
 """The ``sweep`` of the elements of a finite group: points, with nothing between them."""
@@ -70,7 +71,7 @@ class Chart:
     def text(self) -> str:
         """What the chart shows, for a reader who can't see it."""
         unit = "" if self.kind is Kind.SHIFT else "°"
-        worst = max(self.points, key=lambda t: t.error or 0.0)
+        worst = first_largest(self.points, lambda t: t.error or 0.0)
         within = sum(t.within for t in self.points)
         floor = f", floor {self.floor:.1e}" if self.floor is not None else ""
         return (

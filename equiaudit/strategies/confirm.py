@@ -20,6 +20,7 @@ from equiaudit.strategies.refuting import Hunt
 from equiaudit.strategies.trying import NOT_FINITE, Example, Seen
 from equiaudit.strategies.variation import Variation
 from equiaudit.symmetry import Symmetry
+from equiaudit.ties import first_largest
 
 
 @surrounded
@@ -139,11 +140,11 @@ def _with_finding(first: Audit, run: Run, hunts: list[Hunt], layered: bool) -> A
         reason = f"f(ρ(g) x) is not finite for g = {code.element} on {code.variation.code}, and f(x) is"
         return dataclasses.replace(found, verdict=Verdict.INVALID, cause="not finite", reason=reason)
     if refuted:
-        best = max(refuted, key=lambda h: h.finding.error or 0.0 if h.finding else 0.0)
+        best = first_largest(refuted, lambda h: h.finding.error or 0.0 if h.finding else 0.0)
         return _refuted(found, run, best, layered)
     allowed = [h.row() for h in hunts if h.row().verdict is Verdict.APPROXIMATE]
     if allowed and SEVERITY.index(found.verdict) < SEVERITY.index(Verdict.APPROXIMATE):
-        row = max(allowed, key=lambda c: c.error or 0.0)
+        row = first_largest(allowed, lambda c: c.error or 0.0)
         return dataclasses.replace(found, verdict=Verdict.APPROXIMATE, error=row.error, floor=row.floor)
     if found.verdict is Verdict.BROKEN:
         note = "hypothesis did not find the violation again: the numbers are those of the audit"

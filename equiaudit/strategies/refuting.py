@@ -15,6 +15,7 @@ from equiaudit.strategies.tidying import tidied
 from equiaudit.strategies.trying import NOT_FINITE, RAISES, Example, Seen, Trier, run_symmetries
 from equiaudit.strategies.variation import Variation, can_pose, count_rows
 from equiaudit.symmetry import Symmetry
+from equiaudit.ties import first_largest
 
 TIDY = 50
 """How many more examples may be judged while the minimal one is made simpler."""
@@ -106,7 +107,11 @@ class Hunt:
     def row(self) -> Check:
         """The row of the table: how many examples, and the worst that was seen."""
         judged = [s for s in self.trier.seen.values() if s.error is not None]
-        worst = max(judged, key=lambda s: (bool(s.kind), s.allowed, s.error or 0.0), default=None)
+        worst = (
+            first_largest(judged, lambda s: s.error or 0.0, rank=lambda s: (bool(s.kind), s.allowed))
+            if judged
+            else None
+        )
         refuted = self.minimal is not None
         verdict = Verdict.BROKEN if refuted else Verdict.EXACT
         if self.minimal is not None and self.minimal.kind == NOT_FINITE:

@@ -32,6 +32,7 @@ from equiaudit.strategies.poses import SINGULAR, SPECIAL
 from equiaudit.strategies.rounding import AMPLIFIED, UNDEFINED, explained
 from equiaudit.strategies.variation import Variation, vary
 from equiaudit.symmetry import Symmetry
+from equiaudit.ties import first_largest
 
 GENERIC, JUMP, NOT_FINITE, RAISES = "violation", "discontinuity", "not finite", "raises"
 NUDGE, NUDGE_OWN = 1e-6, 1e-3
@@ -189,7 +190,7 @@ class Trier:
             find_jump(exam)  # noise explains it, and does so beside it too? Else the input sits on a tie
         live = [j for n, j in enumerate(rows) if n not in exam.vacuous]
         bad = [j for j in live if not j.within]
-        worst = max(bad or live, key=lambda j: j.error, default=None)
+        worst = first_largest(bad or live, lambda j: j.error) if live else None
         if worst is None or not bad:
             return Seen(example, "", score, worst.error if worst else None, worst.floor if worst else None)
         if is_rounding_of_constants(exam, outcome, worst_of(exam, rows)):

@@ -26,11 +26,21 @@ def distances(d: dict[str, Tensor]) -> Tensor:
 
 
 def bond_angles(d: dict[str, Tensor]) -> Tensor:
+    """Angles by acos; the cosine of a straight one is ±1 or the float beside it, as the last bits of the input fall.
+
+    Planted, so that the rounding that a test is about is there on every processor: on some of them the cosine of a
+    straight angle is exactly 1 in every pose.
+    """
     bonds = d["pos"][1:] - d["pos"][:-1]
     if len(bonds) < 2:
         return d["pos"].new_zeros(1)
     cosine = (bonds[1:] * bonds[:-1]).sum(-1) / (bonds[1:].norm(dim=-1) * bonds[:-1].norm(dim=-1))
-    return torch.acos(cosine.clamp(-1, 1))
+    eps = torch.finfo(cosine.dtype).eps
+    whole = torch.int64 if cosine.dtype == torch.float64 else torch.int32
+    last_bit = d["pos"].detach().contiguous().view(whole).sum() % 2 == 1  # whole numbers: no noise probe changes them
+    rounded = torch.where(last_bit, 1 - eps / 2, 1.0).to(cosine.dtype)
+    rounded = torch.where(cosine < 0, -rounded, rounded)
+    return torch.acos(torch.where(cosine.abs() > 1 - 16 * eps, rounded, cosine))
 
 
 def dihedrals(d: dict[str, Tensor]) -> Tensor:
@@ -70,6 +80,7 @@ def tilted(d: dict[str, Tensor]) -> Tensor:
 
 
 def kinds(model: Any, symmetry: Symmetry, variation: Variation, count: int = 8, degenerate: bool = False) -> set[str]:
+    """Every kind that so many random elements show."""
     run = Run(model, points(1), [symmetry], None, "auto", "quick", 0, None, None, "refuse", False, lambda _: None)
     run.hunted = [symmetry]  # type: ignore[attr-defined]
     trier = Trier(run, symmetry, degenerate, 1000)
@@ -91,13 +102,14 @@ LAWS = [
 
 @pytest.mark.parametrize(("model", "symmetry", "variation", "expected"), LAWS)
 def test_rounding_is_told_from_jumps(model: Any, symmetry: Symmetry, variation: Variation, expected: set[str]) -> None:
-    assert kinds(model, symmetry, variation) == expected
+    # the last bits agree in half of all poses
+    assert kinds(model, symmetry, variation, count=64 if expected == {AMPLIFIED} else 8) == expected
 
 
 def test_without_the_laws_rounding_is_called_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: nothing is explained by rounding."""
     monkeypatch.setattr(trying, "explained", lambda *_: "")
-    assert kinds(bond_angles, POINTS, Variation(None, "along z")) & {JUMP, GENERIC}
+    assert kinds(bond_angles, POINTS, Variation(None, "along z"), count=64) & {JUMP, GENERIC}
     assert kinds(dihedrals, TURNS, CHAIN) == {JUMP}
 
 
