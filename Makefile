@@ -8,7 +8,7 @@ MINIMAL := .venv-minimal
 RUN := $(VENV)/bin/python
 # Many small operations: one thread each and two processes beat two threads.
 WORKERS ?= 2
-test test-minimal: export OMP_NUM_THREADS ?= 1
+test test-long test-minimal: export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed  ## audit real models, write demo.html; train one relax
 	$(RUN) -m examples.training
 
 test: $(VENV)/.installed  ## run the tests and the doctests
-	$(RUN) -m pytest -n $(WORKERS) $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-minimal: $(MINIMAL)/.installed  ## the same tests with numpy 2 and no optional library
 	$(MINIMAL)/bin/python -m pytest -n $(WORKERS) --doctest-ignore-import-errors $(ARGS)

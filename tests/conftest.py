@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,36 @@ def missing_libraries(source: str) -> list[str]:
     return [name for name in OPTIONAL if name in imported and importlib.util.find_spec(name) is None]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+LEFT = pytest.StashKey[int]()
+"""How many long tests this run leaves for ``make test-all``."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests that nobody asked for, and skip what this machine or this environment can't run."""
+    if not config.option.markexpr and not any("::" in argument for argument in config.args):
+        left = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left)
+        config.stash[LEFT] = len(left)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left"] = len(left)
+    skip_what_is_missing(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of pytest-xdist has ended: each of them collected all tests, and left the same ones."""
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left", 0)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if config.stash.get(LEFT, 0) and reporter is not None:
+        reporter.write_line(f"{config.stash[LEFT]} long tests were left for make test-all")
+
+
+def skip_what_is_missing(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none, and doctests that import a library that is not installed."""
     no_gpu = pytest.mark.skip(reason="no CUDA device")
     for item in items:

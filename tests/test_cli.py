@@ -115,6 +115,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 # -- for real -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_failed_audit_prints_a_line_that_gives_the_same_number_in_a_shell(folder: Path) -> None:
     first = run("audit", "cli_models:bad", "--json", "out.json", "--layers", "--seed", "3", cwd=folder)
     assert first.returncode == 1, first.stderr
@@ -148,6 +149,7 @@ def test_a_pass_and_the_installed_command(folder: Path) -> None:
     assert done.stdout.startswith("EXACT: cli_models.py:good is equivariant under E(3)")
 
 
+@pytest.mark.long
 def test_a_repaired_model_passes_the_replay(folder: Path) -> None:
     assert run("audit", "cli_models:bad", "--quiet", "--json", "out.json", cwd=folder).returncode == 1
     (folder / "cli_models.py").write_text(MODELS.replace("self.act(v) if self.bad else", ""))

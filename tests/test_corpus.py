@@ -12,24 +12,39 @@ from equiaudit import audit
 from equiaudit.groups import SO
 
 SEEDS = (0, 1)
+EVERY_DAY = 4
+"""One case of so many is tried in every run, at the first seed; all of them, at every seed, in the long ones."""
 
 
-def parameters(cases: tuple[Case, ...]) -> list:
-    """One pytest parameter for each case, skipped where a library is missing."""
+def parameters(cases: tuple[Case, ...], seed: int = 0) -> list:
+    """One pytest parameter for each case, skipped where a library is missing; most of them are long tests."""
     return [
-        pytest.param(c, id=c.name, marks=pytest.mark.skipif(bool(c.missing), reason=f"needs {', '.join(c.missing)}"))
-        for c in cases
+        pytest.param(
+            case,
+            id=case.name,
+            marks=[
+                pytest.mark.skipif(bool(case.missing), reason=f"needs {', '.join(case.missing)}"),
+                *[pytest.mark.long] * bool(seed or CASES.index(case) % EVERY_DAY),
+            ],
+        )
+        for case in cases
     ]
 
 
-@pytest.mark.parametrize("case", parameters(CASES))
-def test_verdict(case: Case) -> None:
-    for seed in SEEDS:
-        model, inputs, symmetry = case.build()
-        found = audit(model, inputs, symmetry, seed=seed, **case.options)
-        assert found.verdict.value == case.expect, f"seed {seed}: {case.note}\n{found}"
-        if case.cause is not None:
-            assert found.cause == case.cause, f"seed {seed}\n{found}"
+@pytest.mark.parametrize(
+    ("seed", "case"),
+    [
+        pytest.param(seed, *p.values, id=f"{p.id}-{seed}", marks=p.marks)
+        for seed in SEEDS
+        for p in parameters(CASES, seed)
+    ],
+)
+def test_verdict(seed: int, case: Case) -> None:
+    model, inputs, symmetry = case.build()
+    found = audit(model, inputs, symmetry, seed=seed, **case.options)
+    assert found.verdict.value == case.expect, f"{case.note}\n{found}"
+    if case.cause is not None:
+        assert found.cause == case.cause, str(found)
 
 
 @pytest.mark.parametrize("case", parameters(clean()))

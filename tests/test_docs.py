@@ -180,7 +180,12 @@ def rewrite_outputs(page: Path) -> bool:
     return new != text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def is_long(page: Path) -> bool:
+    """Whether a page starts processes, each of which loads torch, or trains."""
+    return page.name == "nbody.md" or any(block.directive == "shell" for block in read_blocks(page.read_text()))
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=p.name, marks=[pytest.mark.long] * is_long(p)) for p in PAGES])
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

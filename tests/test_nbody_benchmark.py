@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ TOY = replace(CELLS["smoke"], samples=12, steps=10, batch=4)
 PULLED = {"adaptive": {"pull": 1e-3}, "learned": {"pull": 1e-3}}
 
 
+def long_but(quick: Sequence[str], arms: Iterable[str]) -> list:
+    """The arms as parameters; those that are not among the quick ones are long tests."""
+    return [pytest.param(arm, marks=[pytest.mark.long] * (arm not in quick)) for arm in arms]
+
+
 @pytest.fixture(scope="module")
 def windows() -> dict[str, Windows]:
     return {
@@ -49,7 +55,7 @@ def run(arm: str, seed: int = 1, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore:the last step takes away levels:UserWarning")  # ten steps do not bring them down
-@pytest.mark.parametrize("arm", list(ARMS))
+@pytest.mark.parametrize("arm", long_but(("standard", "relaxed", "remul-label"), ARMS))
 def test_every_arm_runs_and_its_record_is_plain(arm: str) -> None:
     record = run(arm, beta=1.0) if arm.startswith("remul") else run(arm)
     assert json.loads(json.dumps(record, allow_nan=False))["test"] > 0
@@ -61,6 +67,7 @@ def test_every_arm_runs_and_its_record_is_plain(arm: str) -> None:
         assert all(theta == (arm == "pathway") for theta in left)
 
 
+@pytest.mark.long
 def test_runs_of_a_seed_are_paired() -> None:
     """A relaxation that never counts changes nothing: same data, weights and batches."""
     plain = run("standard")
@@ -71,7 +78,7 @@ def test_runs_of_a_seed_are_paired() -> None:
     assert run("relaxed", rate=1e-2)["test"] != plain["test"]
 
 
-@pytest.mark.parametrize("arm", ["standard", "augmented", "relaxed", "scrambled", "fold", "pathway"])
+@pytest.mark.parametrize("arm", long_but((), ("standard", "augmented", "relaxed", "scrambled", "fold", "pathway")))
 def test_stacked_runs_are_those_made_alone(arm: str) -> None:
     settings = [make_setting(TOY, ARMS[arm], seed) for seed in (1, 2, 9)]
     alone = [training.train(setting) for setting in settings]
@@ -101,6 +108,7 @@ def test_stacked_runs_on_a_gpu_are_those_made_alone() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_stacked_run_that_diverges_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [make_setting(TOY, ARMS["relaxed"], seed) for seed in (1, 2, 3)]
     alone = training.train(settings[2])
@@ -127,6 +135,7 @@ def test_only_runs_that_differ_in_their_seed_are_stacked() -> None:
         training.train_together([todo[2], todo[5]])
 
 
+@pytest.mark.long
 def test_a_run_repeats_and_seeds_differ() -> None:
     first, again, other = run("early"), run("early"), run("early", seed=2)
     assert first["test"] == again["test"]
@@ -168,6 +177,7 @@ def test_a_run_whose_validation_is_not_finite_has_diverged(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("text", ["3-1", "1000", "0-1003"])
+@pytest.mark.long
 def test_seeds_that_tune_are_not_reported(text: str) -> None:
     command = [sys.executable, "-m", "benchmarks.nbody", "--cell", "smoke", "--seeds", text]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -351,6 +361,7 @@ def test_only_common_seeds_are_compared() -> None:
     assert (found.seeds, found.change) == (3, pytest.approx(-0.5))
 
 
+@pytest.mark.long
 def test_the_page_is_written_from_records_alone(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.nbody.report import write_page
@@ -443,6 +454,7 @@ def test_every_published_cell_is_in_the_table() -> None:
 
 
 @pytest.mark.usefixtures("unpublished")
+@pytest.mark.long
 def test_tables_over_cells_and_over_training(tmp_path: Path) -> None:
     looks = [
         {"step": k, "loss": 1.0, "valid": 1.0, "relaxed": 1.0, "lie": 0.25 * k, "theta": {"a": 0.1 * k, "b": 0.0},
@@ -467,6 +479,7 @@ def test_hidden_representations_are_fitted_at_the_peak(tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("unpublished")
+@pytest.mark.long
 def test_steps_are_timed_side_by_side(tmp_path: Path) -> None:
     arms = ("standard", "longer", "relaxed", "learned")
     made = {arm: make_setting(TOY, ARMS[arm], 0, **PULLED.get(arm, {})) for arm in arms}
@@ -498,6 +511,7 @@ def test_a_rerun_stands_beside_the_published_run(tmp_path: Path, unpublished: Pa
     assert "Beside the published" not in page_of([], unpublished)
 
 
+@pytest.mark.long
 def test_a_compiled_run_relaxes_too() -> None:
     """By default torch.compile would serve the relaxed network by the graph of the plain one, without a word."""
     found = {
@@ -509,6 +523,7 @@ def test_a_compiled_run_relaxes_too() -> None:
     assert abs(found["no-terms", "compiled"] / found["standard", "compiled"] - 1) > 0.02
 
 
+@pytest.mark.long
 def test_the_command_says_what_it_takes() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "benchmarks.nbody", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -36,13 +36,13 @@ def build(name: str, layers: int = 2) -> Any:
     return model
 
 
-@pytest.mark.parametrize("name", ["egnn", "segnn"])
+@pytest.mark.parametrize("name", ["egnn", pytest.param("segnn", marks=pytest.mark.long)])
 def test_exact_under_motions_and_permutations(name: str, few: Windows) -> None:
     found = assert_equivariant(build(name), few.inputs, [MOTIONS, ORDER])
     assert found.verdict is Verdict.EXACT
 
 
-@pytest.mark.parametrize("name", ["egnn", "segnn"])
+@pytest.mark.parametrize("name", ["egnn", pytest.param("segnn", marks=pytest.mark.long)])
 def test_a_bias_on_vectors_is_seen(name: str, few: Windows) -> None:
     model = build(name)
     model.layers[0].self_connection.register_forward_hook(lambda layer, args, out: out + 0.1)
@@ -59,7 +59,7 @@ def test_the_transformer_holds_shifts_and_order_only(few: Windows) -> None:
     assert verdicts["Permutations(): permutations"] is Verdict.EXACT
 
 
-@pytest.mark.parametrize("name", ["egnn", "segnn"])
+@pytest.mark.parametrize("name", ["egnn", pytest.param("segnn", marks=pytest.mark.long)])
 @pytest.mark.parametrize("method", ["drop", "fold"])
 def test_relaxed_and_projected(name: str, method: str, few: Windows) -> None:
     model = build(name)

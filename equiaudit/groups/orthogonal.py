@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import expm
-from scipy.stats import special_ortho_group
 
 from equiaudit.groups.base import Element, Exp, Group, Matrix
+from equiaudit.groups.haar import draw_rotation
 from equiaudit.groups.rotations import (
     AXES,
     GENERIC,
@@ -110,7 +110,7 @@ class Turning(Group):
             length = math.hypot(*v)
             angle = 2.0 * math.atan2(length, abs(w))
             return self.rotation(*(float(angle / length * c) for c in v))
-        log = rotation_logarithm(special_ortho_group.rvs(n, random_state=rng))
+        log = rotation_logarithm(draw_rotation(n, rng))
         return self.rotation(*(float(log[j, i]) for i, j in planes(n)))
 
     def exponential(self, coordinates: Sequence[float]) -> Matrix:

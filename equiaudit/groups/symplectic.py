@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import expm
-from scipy.stats import unitary_group
 
 from equiaudit.groups.base import Element, Group, Matrix
+from equiaudit.groups.haar import draw_unitary
 from equiaudit.groups.orthogonal import check_size
 from equiaudit.groups.special_linear import SPREAD
 from equiaudit.groups.unitary import unitary_logarithm
@@ -64,11 +64,7 @@ class Sp(Group):
     def draw(self, rng: np.random.Generator) -> Element:
         """Normal squeezes after a Haar element of the compact part."""
         compact = len(self.parts[0].indices)
-        u = (
-            np.array([[np.exp(1j * rng.uniform(-np.pi, np.pi))]])
-            if self.n == 1
-            else unitary_group.rvs(self.n, random_state=rng)
-        )
+        u = np.array([[np.exp(1j * rng.uniform(-np.pi, np.pi))]]) if self.n == 1 else draw_unitary(self.n, rng)
         turn = self.exp(*self.compact_logarithm(np.block([[u.real, u.imag], [-u.imag, u.real]])))
         squeeze = self.exp(*(0.0,) * compact, *SPREAD * rng.standard_normal(self.dim - compact))
         return squeeze @ turn

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import expm, schur
-from scipy.stats import unitary_group
 
 from equiaudit.groups.base import Element, Group, Matrix
+from equiaudit.groups.haar import draw_unitary
 from equiaudit.groups.orthogonal import check_size
 from equiaudit.groups.rotations import orthogonalised
 
@@ -65,7 +65,7 @@ class _Unitary(Group):
         n = self.size
         if n == 1:
             return self.exp(*rng.uniform(-math.pi, math.pi, self.dim))
-        u = unitary_group.rvs(n, random_state=rng)
+        u = draw_unitary(n, rng)
         # Dividing by a root of the determinant keeps the measure: translation by SU(n) leaves the determinant alone.
         return self.exp(*self.logarithm(u / np.linalg.det(u) ** (1.0 / n) if self.special else u))
 

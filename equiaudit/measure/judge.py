@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,8 +112,8 @@ def where(residual: Tensor, leaf: Leaf, row: int) -> tuple[int, ...]:
     span = [d % residual.dim() for d in leaf.span]
     rest = [d for d in range(residual.dim()) if d not in span]
     values = residual.abs().permute(*rest, *span).reshape(-1, *(residual.shape[d] for d in span))[row]
-    inner = torch.unravel_index(torch.tensor(first_argmax(values)), values.shape) if span else ()
-    outer = torch.unravel_index(torch.tensor(row), [residual.shape[d] for d in rest]) if rest else ()
+    inner = np.unravel_index(first_argmax(values), values.shape) if span else ()
+    outer = np.unravel_index(row, [residual.shape[d] for d in rest]) if rest else ()
     index = [0] * residual.dim()
     for d, i in zip((*rest, *span), (*outer, *inner), strict=True):
         index[d] = int(i)

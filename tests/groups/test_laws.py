@@ -16,7 +16,13 @@ from equiaudit.groups.rotations import rotation_basis
 from .families import EVERY
 
 
-@pytest.mark.parametrize("group", EVERY, ids=repr)
+def moderate(groups: list[Group]) -> list:
+    """The groups as parameters; the laws of the large and of the composed ones are long tests."""
+    large = [group.dim > 6 or " * " in repr(group) or "Product" in repr(group) for group in groups]
+    return [pytest.param(g, id=repr(g), marks=[pytest.mark.long] * big) for g, big in zip(groups, large, strict=True)]
+
+
+@pytest.mark.parametrize("group", moderate(EVERY))
 def test_laws(group: Group) -> None:
     checked = check_group(group)
     assert {"identity", "inverse", "closure", "element", "code"} <= set(checked)
@@ -25,7 +31,7 @@ def test_laws(group: Group) -> None:
     assert ("bracket" in checked) == (group.dim > 0)
 
 
-@pytest.mark.parametrize("group", [SO(3), SO(6), O(3), O(4), SU(2), SU(3), U(2)], ids=repr)
+@pytest.mark.parametrize("group", moderate([SO(3), SO(6), O(3), O(4), SU(2), SU(3), U(2)]))
 def test_irreducible_haar_moments(group: Group) -> None:
     # The textbook values, beside the projectors that the law computes: E[R] = 0 and E[R ⊗ R̄] = |1⟩⟨1| / d.
     rng = np.random.default_rng(1)

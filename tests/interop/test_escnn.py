@@ -44,7 +44,13 @@ def test_the_group_of_a_gspace(gspace, ours):
     assert group_of(gspace) == ours
 
 
-@pytest.mark.parametrize(("gspace", "ours"), GSPACES, ids=NAMES)
+@pytest.mark.parametrize(
+    ("gspace", "ours"),
+    [
+        pytest.param(*g, id=name, marks=[pytest.mark.long] * (n > 1))
+        for n, (g, name) in enumerate(zip(GSPACES, NAMES, strict=True))
+    ],
+)
 def test_every_irrep_and_the_regular_representation_keep_the_laws(gspace, ours):
     theirs = gspace.fibergroup
     reps = list(theirs.irreps())[:5] + ([theirs.regular_representation] if theirs.order() > 0 else [])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import torch
 from equiaudit import Symmetry, audit
@@ -20,10 +22,12 @@ def settings_after(setting: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.long
 def test_tf32_is_stated():
     assert settings_after("torch.backends.cuda.matmul.allow_tf32 = True").split()[1:] == ["True", "True"]
 
 
+@pytest.mark.long
 def test_settings_that_torch_refuses_to_read_are_null():
     setting = 'torch.backends.cuda.matmul.fp32_precision = "tf32"; torch.backends.cudnn.conv.fp32_precision = "ieee"'
     code = f'if hasattr(torch.backends.cuda.matmul, "fp32_precision"): {setting}'

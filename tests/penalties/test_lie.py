@@ -117,6 +117,7 @@ def test_zero_has_finite_gradients() -> None:
     assert torch.equal(layer.weight.grad, torch.zeros(3, 3))
 
 
+@pytest.mark.long
 def test_gradients_to_second_order() -> None:
     model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double(), draw(5, 3)
     names = [name for name, _ in model.named_parameters()]

@@ -39,6 +39,7 @@ def test_the_null_space_is_the_symmetry_that_is_left() -> None:
     assert np.abs(vectors[:, 0]).round(9).tolist() == [0.0, 0.0, 1.0]
 
 
+@pytest.mark.long
 def test_descent_keeps_one_direction_where_a_square_breaks_all() -> None:
     # the data are symmetric about z alone; under the nuclear norm the model finds that axis among all rotations
     torch.manual_seed(0)

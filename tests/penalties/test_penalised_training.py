@@ -64,11 +64,11 @@ def plain_error() -> float:
     ("make", "weight"),
     [
         (lambda: LieDerivativePenalty(CLAIM), 1.0),
-        (lambda: LieDerivativePenalty(CLAIM, directions="all"), 1.0),
-        (lambda: LieDerivativePenalty(CLAIM, elements=1), 0.5),
+        pytest.param(lambda: LieDerivativePenalty(CLAIM, directions="all"), 1.0, marks=pytest.mark.long),
+        pytest.param(lambda: LieDerivativePenalty(CLAIM, elements=1), 0.5, marks=pytest.mark.long),
         (lambda: AugmentationPenalty(CLAIM), 10.0),
-        (lambda: AugmentationPenalty(CLAIM, anchor="model"), 1.0),
-        (lambda: NuclearNormPenalty(CLAIM), 0.1),
+        pytest.param(lambda: AugmentationPenalty(CLAIM, anchor="model"), 1.0, marks=pytest.mark.long),
+        pytest.param(lambda: NuclearNormPenalty(CLAIM), 0.1, marks=pytest.mark.long),
     ],
     ids=["lie", "all generators", "lie and elements", "remul by labels", "remul by the model", "nuclear"],
 )
@@ -296,6 +296,7 @@ def work(rank: int, where: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
+@pytest.mark.long
 def test_two_processes_give_the_gradient_of_the_whole_batch() -> None:
     with tempfile.TemporaryDirectory() as where:
         mp.spawn(work, args=(where,), nprocs=2)

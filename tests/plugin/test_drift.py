@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.plugin import SERIAL_AND_PARALLEL
+
 SUITE = """
 from pathlib import Path
 ERRORS = eval(Path(__file__).with_name("errors").read_text()) if Path(__file__).with_name("errors").exists() else {}
@@ -16,7 +18,6 @@ def test_many(n): check(ERRORS.get(n, 1e-16), "c")
 """
 ONE, TWO = "test_a.py::test_one", "test_a.py::test_two"
 MANY = ["test_a.py::test_many[1]", "test_a.py::test_many[2]"]
-SERIAL_AND_PARALLEL = pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["serial", "parallel"])
 
 
 @pytest.fixture
@@ -112,8 +113,8 @@ def test_new_and_unused_entries_are_listed_and_fail_nothing(run, suite, pytester
         ["-k", "test_one"],
         ["test_a.py::test_one"],
         ["--deselect", "test_a.py::test_two", "--deselect", "test_a.py::test_many"],
-        ["-k", "test_one", "-n", "2"],
-        ["test_a.py::test_one", "-n", "2"],
+        pytest.param(["-k", "test_one", "-n", "2"], marks=pytest.mark.long),
+        pytest.param(["test_a.py::test_one", "-n", "2"], marks=pytest.mark.long),
     ],
     ids=" ".join,
 )
@@ -138,7 +139,7 @@ def test_last_failed_forgets_nothing(run, pytester):
     assert len(entries(pytester)) == 4
 
 
-@pytest.mark.parametrize("how", [("-x",), ("-x", "-n", "1")], ids=" ".join)
+@pytest.mark.parametrize("how", [("-x",), pytest.param(("-x", "-n", "1"), marks=pytest.mark.long)], ids=" ".join)
 def test_a_run_that_stops_forgets_nothing(run, pytester, how):
     result = run(*how, "--equi-update-baseline", one=0.5)
     assert result.ret in (1, 2)
@@ -187,6 +188,7 @@ def test_entries_of_a_shared_fixture(suite, pytester, how):
     pytester.runpytest(*base).stdout.fnmatch_lines(["baseline base.json: 1 unused"])
 
 
+@pytest.mark.long
 def test_a_process_that_dies_forgets_nothing(run, suite, pytester):
     suite(test_a=SUITE.replace('check(ERRORS.get("two", 2e-3), "b")', "__import__('os')._exit(1)"))
     result = run("-n", "2", "--equi-update-baseline")
@@ -230,6 +232,7 @@ def test_a_failed_run_stays_failed(run):
 
 
 @pytest.mark.parametrize("broken", ["class", "module", "module, going on"])
+@pytest.mark.long
 def test_after_errors_in_collection_nothing_is_dropped(run, suite, pytester, broken):
     (pytester.path / "test_a.py").unlink()
     suite(test_c="class TestC:\n    def test_d(self): check()\ndef test_e(): check()\n", test_f="def test_g(): check()")

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tests.plugin import SERIAL_AND_PARALLEL
+
 MIXED = """
 def test_exact(): check()
 def test_near(): check(1e-3, "approximate")
@@ -48,6 +50,7 @@ def test_the_section_has_counts_then_the_worst_first(suite, pytester):
     assert all((pytester.path / name).stat().st_size > 500 for name in BOTH)
 
 
+@pytest.mark.long
 def test_quiet_shows_failures_and_verbose_all(suite, pytester):
     suite(test_a="@pytest.mark.parametrize('n', range(40))\ndef test_b(n): check(0.5 if n > 37 else n * 1e-14)")
     usual = section(pytester.runpytest_inprocess("--equi-report"))
@@ -105,7 +108,7 @@ def test_markdown_appends(suite, pytester):
     assert text.count("2 failed.") == 2
 
 
-@pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["serial", "parallel"])
+@SERIAL_AND_PARALLEL
 def test_collecting_writes_nothing(suite, pytester, how):
     suite(test_a="def test_b(): check()")
     assert pytester.runpytest("--equi-report", "--equi-baseline=none.json", "--collect-only", *how).ret == 0
@@ -118,6 +121,7 @@ def test_without_a_terminal_the_files_are_written(suite, pytester, rows):
     assert len(rows("label")) == 5
 
 
+@pytest.mark.long
 def test_without_the_plugin_tests_run(pytester):
     pytester.makepyfile(
         """
@@ -132,7 +136,9 @@ def test_without_the_plugin_tests_run(pytester):
     assert pytester.runpytest_subprocess("-p", "no:equiaudit").ret == 0
 
 
-@pytest.mark.parametrize("how", [("-x",), ("--maxfail=1",), ("-x", "-n", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "how", [("-x",), ("--maxfail=1",), pytest.param(("-x", "-n", "2"), marks=pytest.mark.long)], ids=" ".join
+)
 def test_a_run_that_stops_early_reports_what_ran(suite, pytester, rows, how):
     suite(test_a="def test_1(): check()\ndef test_2(): check(0.5)\n" + "def test_3(): check()\n" * ("-n" not in how))
     assert pytester.runpytest("--equi-report", *how).ret in (1, 2)
@@ -153,6 +159,7 @@ def test_another_import_mode(suite, pytester, rows):
     assert len(rows("label")) == 5
 
 
+@pytest.mark.long
 def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, report):
     suite(
         test_a="""
@@ -180,7 +187,7 @@ def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, repo
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for another process on Windows")
-@pytest.mark.parametrize("how", [(), ("-n", "1")], ids=["serial", "parallel"])
+@pytest.mark.parametrize("how", [(), pytest.param(("-n", "1"), marks=pytest.mark.long)], ids=["serial", "parallel"])
 def test_an_interrupted_run_is_written(suite, pytester, report, how):
     suite(test_a="def test_1(): check()\ndef test_2():\n    open('now', 'w')\n    import time\n    time.sleep(60)")
     command = [sys.executable, "-m", "pytest", "--equi-report", "-p", "no:cacheprovider", *how]
@@ -206,7 +213,7 @@ def test_exit_inside_a_test_is_written(suite, pytester, report):
     assert report()["interrupted"] == "Exit enough"
 
 
-@pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["serial", "parallel"])
+@SERIAL_AND_PARALLEL
 def test_a_disk_that_refuses_costs_a_warning(suite, pytester, how):
     suite(test_a=MIXED)
     for name in BOTH:
@@ -249,6 +256,7 @@ def test_a_page_that_fails_costs_a_warning(suite, pytester, monkeypatch):
     result.stdout.fnmatch_lines(["wrote equi-report.json", "warning: *.html was not written: KeyError: 'template'"])
 
 
+@pytest.mark.long
 def test_a_terminal_without_unicode(suite, pytester):
     suite(test_a="def test_b(): check(0.5, 'π ≈ 3')\ndef test_c(): check(0.5, 'g⁻¹', tolerance=1)")
     command = [sys.executable, "-m", "pytest", "--equi-report", "-v"]

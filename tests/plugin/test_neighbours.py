@@ -12,6 +12,8 @@ import xml.etree.ElementTree as tree
 
 import pytest
 
+from tests.plugin import SERIAL_AND_PARALLEL
+
 SUITE = """
 def test_exact(): check()
 def test_broken(): check(0.5, "net <b>")
@@ -21,7 +23,6 @@ def test_two(request):
     check(label="second")
 def test_none(): pass
 """
-SERIAL_AND_PARALLEL = pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["serial", "parallel"])
 
 
 @SERIAL_AND_PARALLEL

@@ -35,6 +35,7 @@ def test_the_command_line_wins_over_the_marker_over_the_ini_file(suite, pytester
     assert found(rows).get("effort") == effort
 
 
+@pytest.mark.long
 def test_a_keyword_of_the_call_wins_over_the_command_line(pytester):
     pytester.makepyfile(
         """
@@ -98,6 +99,7 @@ def test_a_marker_with_an_unknown_option_is_refused_and_names_the_test(suite, py
     assert not (pytester.path / "equi-report.json").exists()
 
 
+@pytest.mark.long
 def test_in_parallel_that_test_fails_with_the_same_words(suite, pytester):
     suite(test_a="@pytest.mark.equi(efort=1)\ndef test_b(): check()\ndef test_c(): check()")
     result = pytester.runpytest("-n", "2")

@@ -72,6 +72,7 @@ def test_a_test_that_is_interrupted_keeps_its_audits(suite, pytester, rows):
     ]
 
 
+@pytest.mark.long
 def test_a_process_that_dies_and_a_try_that_passes(suite, pytester, report):
     pytest.importorskip("pytest_rerunfailures")
     suite(

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from tests.plugin import SERIAL_AND_PARALLEL
+
 needs_hypothesis = pytest.mark.skipif(not importlib.util.find_spec("hypothesis"), reason="hypothesis not installed")
-SERIAL_AND_PARALLEL = pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["serial", "parallel"])
 FACTS = ("nodeid", "label", "verdict", "outcome", "phase")
 
 
@@ -184,6 +185,7 @@ def test_a_label_that_no_file_can_hold_is_spelt_out(suite, pytester, report):
     assert [p.get("value") for p in tree.parse(pytester.path / "j.xml").iter("property")][-1].startswith("a\\ud800")
 
 
+@pytest.mark.long
 def test_numbers_of_other_libraries_cross_to_the_controller(suite, pytester, rows):
     suite(
         test_a="""
@@ -236,6 +238,7 @@ def test_of_reruns_the_last_counts(suite, pytester, rows, how):
     result.stdout.fnmatch_lines(["*test_a.py::test_b net (tries: 3)*"])
 
 
+@pytest.mark.long
 def test_an_inner_pytest_keeps_its_audits_to_itself(suite, pytester, rows):
     suite(
         test_a="""

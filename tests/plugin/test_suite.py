@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long  # the suite runs twice, with real models
+
 SUITE = Path(__file__).parent / "suite"
 TIMED = ("created", "seconds")
 

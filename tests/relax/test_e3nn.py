@@ -116,6 +116,7 @@ def test_a_tensor_product_is_relaxed_in_its_first_input() -> None:
     assert list(model.state_dict()) == list(Network().state_dict())
 
 
+@pytest.mark.long
 def test_a_network_that_e3nn_ships() -> None:
     from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
 

@@ -104,6 +104,7 @@ def test_w_slides_as_the_layer_does(options: dict) -> None:
     torch.testing.assert_close(layer(x).tensor, 2 * plain)
 
 
+@pytest.mark.long
 def test_a_linear_layer_of_a_group_without_a_base_space() -> None:
     space = gspaces.no_base_space(escnn.group.so3_group(1))
     fields = enn.FieldType(space, [space.irrep(0), space.irrep(1), space.irrep(1)])

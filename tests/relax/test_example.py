@@ -7,6 +7,7 @@ import pytest
 from examples import training
 
 
+@pytest.mark.long
 def test_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "TRAIN", 60)
     monkeypatch.setattr(training, "TEST", 40)

@@ -273,6 +273,7 @@ def test_stopped_early_is_said_and_still_exact() -> None:
     assert "the schedule had not ended: theta is 0.5 at every layer" in str(report)
 
 
+@pytest.mark.long
 def test_the_bound_is_above_the_change_and_not_far() -> None:
     ratios = []
     for seed in range(5):
@@ -464,6 +465,7 @@ def test_confirm_is_asked() -> None:
     assert "confirm: EXACT" in str(report)
 
 
+@pytest.mark.long
 def test_without_hypothesis_the_report_says_that_nothing_was_confirmed() -> None:
     code = (
         "import sys; sys.modules['hypothesis'] = None\n"

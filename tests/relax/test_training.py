@@ -263,6 +263,7 @@ def test_autocast() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torch.compile needs a C++ compiler")
+@pytest.mark.long
 def test_under_torch_compile() -> None:
     relaxed = active()
     x = torch.randn(6, 4, 3)
@@ -301,6 +302,7 @@ def _worker(rank: int, file: str, results: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
+@pytest.mark.long
 def test_under_distributed_data_parallel(tmp_path: Path) -> None:
     results = str(tmp_path / "out")
     mp.spawn(_worker, (str(tmp_path / "store"), results), nprocs=2)
@@ -362,6 +364,7 @@ class Mixed(nn.Module):
 """
 
 
+@pytest.mark.long
 def test_the_projected_model_is_loaded_by_code_that_never_imports_equiaudit(tmp_path: Path) -> None:
     (tmp_path / "plainmodel.py").write_text(MODEL)
     (tmp_path / "train.py").write_text(
@@ -404,6 +407,7 @@ def test_the_projected_model_is_loaded_by_code_that_never_imports_equiaudit(tmp_
     subprocess.run([sys.executable, "use.py"], env={**os.environ, "PYTHONPATH": ""}, **run)
 
 
+@pytest.mark.long
 def test_the_function_is_reached_by_its_name_whatever_was_imported() -> None:
     code = (
         "import importlib, pkgutil, warnings; warnings.simplefilter('ignore')\n"

@@ -380,7 +380,7 @@ PARSED = 150_000
 """Elements that a page of 2,000 audits may have before it is scrolled: about a second of parsing. All at once, it has 400,000."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("failing", [10, 80], ids="{} % fail".format)
 def test_two_thousand_audits_open_at_once(visit, make, failing):
     layers = tuple(

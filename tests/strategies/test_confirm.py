@@ -23,6 +23,8 @@ from equiaudit.strategies import trying
 from tests.strategies.models import FAULTS, POINTS, VECTORS, angles, pairs, points, vectors
 
 SEEDS = range(4)
+SLOW = {"band", "cone", "far", "angles"}
+"""Faults that are rare enough to take a search of seconds."""
 TO_VECTORS = Symmetry(O(3), "vector", "vector")
 
 
@@ -34,7 +36,11 @@ def row(found: Audit) -> Any:
 # -- faults in rare poses ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("model", "symmetry", "make"), FAULTS, ids=lambda v: getattr(v, "__name__", ""))
+@pytest.mark.parametrize(
+    ("model", "symmetry", "make"),
+    [pytest.param(*f, marks=[pytest.mark.long] * (f[0].__name__ in SLOW)) for f in FAULTS],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
 def test_a_fault_that_one_random_rotation_misses_is_caught(model: Any, symmetry: Symmetry, make: Any) -> None:
     missed = [
         equivariance_error(model, make(seed), symmetry, [symmetry.acts.sample(100 * seed + k)])[0] < 1e-4
@@ -59,7 +65,7 @@ def tilted(x: Tensor) -> Tensor:
     return x.norm(dim=-1) + 0.1 * x[:, 0] ** 2
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("model", "symmetry", "inputs", "element", "keep"),
     [
@@ -155,7 +161,7 @@ def test_the_worst_stands_apart_from_the_minimal() -> None:
 # -- models that are right --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.long)])
 def test_an_exact_model_is_exact(dtype: torch.dtype) -> None:
     found = confirm_equivariant(lambda x: x * x.norm(dim=-1, keepdim=True), vectors(0, dtype), TO_VECTORS)
     assert found.verdict is Verdict.EXACT, str(found)
@@ -183,6 +189,7 @@ def inverse_distances(d: dict[str, Tensor]) -> Tensor:
     return (1 / r).sum()
 
 
+@pytest.mark.long
 def test_what_is_not_finite_in_a_singular_pose_is_a_note() -> None:
     found = confirm_equivariant(inverse_distances, points(0), POINTS)
     assert found.verdict is Verdict.EXACT
@@ -198,6 +205,7 @@ def frames(d: dict[str, Tensor]) -> Tensor:
     return ((q @ axes).abs() * torch.arange(1, 4)).sum()
 
 
+@pytest.mark.long
 def test_a_regular_figure_breaks_a_canonical_frame() -> None:
     found = confirm_equivariant(frames, points(0), POINTS)
     assert (found.verdict, found.cause) == (Verdict.BROKEN, "discontinuity")
@@ -219,6 +227,7 @@ def test_a_hard_cutoff_is_caught_at_its_ties(seed: int) -> None:
     assert "pose='ties'" in (found.worst.inputs or "")  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_every_element_of_a_small_group_is_tried() -> None:
     """One of 24 permutations is wrong; draws that were seen before do not end the search."""
 
@@ -237,6 +246,7 @@ def apart(d: dict[str, Tensor]) -> Tensor:
     return (p - p.mean(0)).square().sum() + (p[0, 0] if near else 0.0)
 
 
+@pytest.mark.long
 def test_a_violation_in_a_singular_pose_counts_where_asked() -> None:
     aside = confirm_equivariant(apart, points(0), POINTS)
     assert aside.verdict is Verdict.EXACT

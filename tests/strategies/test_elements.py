@@ -78,6 +78,7 @@ def test_shrinks_to_what_a_person_would_choose(group: Group, fails, simplest: st
         assert repr(search(elements(group), fails, 200, number)).endswith(simplest)
 
 
+@pytest.mark.long
 def test_a_third_turn_about_a_diagonal_has_its_name() -> None:
     def diagonal(g: Element) -> bool:
         return abs(angle(g) - 120) < 1e-6 and set(np.abs(g.matrix).round(9).ravel()) == {0.0, 1.0}
@@ -88,6 +89,7 @@ def test_a_third_turn_about_a_diagonal_has_its_name() -> None:
     }
 
 
+@pytest.mark.long
 def test_whole_degrees_climb_under_a_target() -> None:
     """A peak of one degree about an odd axis is found by climbing, and missed by draws alone."""
     from equiaudit.strategies import hunt

@@ -74,6 +74,7 @@ def test_poses_are_what_they_are_called(n: int) -> None:
         assert torch.allclose(spread, spread[0, 0] * torch.eye(3, dtype=x.dtype), atol=1e-9)
 
 
+@pytest.mark.long
 def test_inputs_shrink_to_the_fewest_atoms_in_the_simplest_pose() -> None:
     for number in range(3):
         found = search(point_clouds(nodes=(1, 8)), lambda x: len(x) >= 2, 100, number)

@@ -113,7 +113,7 @@ def test_without_the_laws_rounding_is_called_a_violation(monkeypatch: pytest.Mon
     assert kinds(dihedrals, TURNS, CHAIN) == {JUMP}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_angles_of_collinear_atoms_are_exact(seed: int) -> None:
     found = confirm_equivariant(bond_angles, points(1), POINTS, seed=seed)
     assert found.verdict is Verdict.EXACT, str(found)
@@ -126,23 +126,24 @@ def test_dihedrals_of_a_straight_chain_are_a_note() -> None:
     assert kinds(dihedrals, TURNS, CHAIN, degenerate=True) == {JUMP}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.long) for k in (1, 2))])
 def test_three_atoms_that_float32_holds_nearly_in_a_line_are_exact(seed: int) -> None:
     """At 5e-8 from a straight angle rounding is amplified too, and beside it, at 1e-6, hardly less."""
     found = confirm_equivariant(bond_angles, {"pos": points(1)["pos"][:3]}, POINTS, seed=seed)
     assert found.verdict is Verdict.EXACT, str(found)
 
 
+@pytest.mark.long
 def test_amplified_rounding_is_a_note_where_the_search_meets_it() -> None:
     notes = confirm_equivariant(bond_angles, points(1), POINTS, max_examples=400).notes
     assert any(note.startswith("no violation: rounding of the input moves f(x)") for note in notes), notes
 
 
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("model", [nearest_species, signs])
-def test_ties_are_found_whatever_the_seed(model: Any) -> None:
-    for seed in range(2):
-        found = confirm_equivariant(model, points(1), Symmetry(E(3), {"pos": "points"}, "invariant"), seed=seed)
-        assert (found.verdict, found.cause) == (Verdict.BROKEN, "discontinuity"), (seed, str(found))
+def test_ties_are_found_whatever_the_seed(model: Any, seed: int) -> None:
+    found = confirm_equivariant(model, points(1), Symmetry(E(3), {"pos": "points"}, "invariant"), seed=seed)
+    assert (found.verdict, found.cause) == (Verdict.BROKEN, "discontinuity"), str(found)
 
 
 def equidistant(d: dict[str, Tensor]) -> Tensor:
@@ -154,7 +155,7 @@ def equidistant(d: dict[str, Tensor]) -> Tensor:
     return energy + 0.3 * d["pos"][0, 2] * ((r.max() - r.min()) < 1e-6)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.long) for k in (1, 2))])
 def test_a_fault_of_a_tetrahedron_is_found(seed: int) -> None:
     found = confirm_equivariant(equidistant, points(1), POINTS, seed=seed)
     assert found.verdict is Verdict.BROKEN
