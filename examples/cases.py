@@ -30,6 +30,11 @@ class Case:
     needs: tuple[str, ...] = ()
     layers: bool = False
 
+    @property
+    def planted(self) -> bool:
+        """Whether the model has a fault on purpose, or does not have the symmetry that is claimed."""
+        return self.expected != "EXACT"
+
 
 RIGID = Symmetry(
     E(3),
@@ -145,7 +150,7 @@ CASES = (
         ("ase", "e3nn"),
     ),
     Case(
-        "e3nn potential with a bias on vectors",
+        "e3nn potential, a bias on vectors planted",
         broken_potential,
         "BROKEN",
         "the planted bug: a bias is a fixed direction, and vectors must not have one",
@@ -160,7 +165,7 @@ CASES = (
         IMAGES,
     ),
     Case(
-        "escnn C4 network, 64 pixels",
+        "escnn C4 network, 64 pixels: a size that does not fit",
         even_portrait,
         "BROKEN",
         "stride 2 does not divide 63: a turn keeps other pixels",
@@ -168,7 +173,7 @@ CASES = (
         layers=True,
     ),
     Case(
-        "transformer, turned points",
+        "transformer, turned points: a claim that is false",
         turned_fullerene,
         "BROKEN",
         "nothing in it knows what a turn is; this is by how much it misses",

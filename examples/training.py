@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 
 from equiaudit import ProjectionReport, Relaxed, project, relax, schedules
+from examples.heartbeat import heartbeat
 from examples.nbody.claims import MOTIONS, ORDER
 from examples.nbody.data import Windows, make_windows
 from examples.nbody.egnn import EGNN, linear_site
@@ -59,10 +60,12 @@ def make(seed: int) -> EGNN:
 
 
 def run(
-    steps: int = 240, seed: int = 0, confirm: object = "auto"
+    steps: int = 240, seed: int = 0, confirm: object = "auto", say: Callable[[str], None] = lambda doing: None
 ) -> Iterator[tuple[str, float, ProjectionReport | None]]:
     """Rows of the table as they are done: what was trained, its test error, and the report of its projection."""
+    say("simulating")
     windows, test = make_windows(TRAIN, seed=seed), make_windows(TEST, seed=seed + 1)
+    say("plain: training")
     plain = make(seed)
     train(plain, windows, steps)
     yield "plain", error(plain, test), None
@@ -72,25 +75,23 @@ def run(
         ("half way", "drop", steps // 2),
         ("half way", "fold", steps // 2),
     ):
+        say(f"relaxed, {name}: training")
         relaxed = relax(make(seed), [MOTIONS, ORDER], ["layers.*"], adapters=(linear_site,), init="default")
         train(relaxed.module, windows, steps, relaxed, stop)
+        say(f"relaxed, {name}: projecting and auditing")
         model, report = project(
             relaxed, method, inputs=few, metric=lambda m: error(m, test), confirm=confirm if stop == steps else None
         )
         yield f"relaxed, trained {name}, {method}", error(model, test), report
 
 
-def main() -> None:
+def show(steps: int = 240, seed: int = 0, say: Callable[[str], None] = lambda doing: None) -> None:
     """Print the table, then the report of the run that went to its end."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=240, help="of the optimizer (240)")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
     start = time.perf_counter()
     print("charged particles: four trainings, under a minute", flush=True)
     print(f"{'':42} {'relaxed':>9} {'projected':>9}  {'theta':>5}  verdict", flush=True)
     reports = []
-    for name, after, report in run(options.steps, options.seed):
+    for name, after, report in run(steps, seed, say=say):
         if report is None:
             print(f"{name:42} {'':>9} {after:9.5f}", flush=True)
             continue
@@ -101,6 +102,16 @@ def main() -> None:
     print(f"test error of the positions; {time.perf_counter() - start:.0f} s")
     print()
     print(reports[0])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=240, help="of the optimizer (240)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with heartbeat("simulating") as beating:
+        show(options.steps, options.seed, beating.begin)
 
 
 if __name__ == "__main__":
