@@ -17,17 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = (
-    "tests/test_ties.py",
-    "tests/test_docs.py",
-    "tests/test_assertions.py",
-    "tests/measure/test_audit.py",
-    "tests/measure/test_constants.py",
-    "tests/measure/test_noise.py",
-    "tests/measure/test_replay.py",
-    "tests/diagnose/test_localize.py",
-    "tests/strategies/test_rounding.py",
-)
+SAMPLE = ("tests/test_ties.py", "tests/test_docs.py", "tests/strategies/test_rounding.py", "tests/test_corpus.py")
+"""Files with tests that are marked ``rounding``; others would only be collected."""
 OLDEST = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
 SETTINGS: tuple[dict[str, str], ...] = (
     {},
@@ -47,10 +38,10 @@ NUMPY = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3
 """The same for numpy, which makes group elements; its names are those of x86."""
 
 
-def run(setting: dict[str, str], tests: list[str]) -> tuple[dict[str, str], float, str, bool]:
+def run(setting: dict[str, str], tests: list[str], marked: str) -> tuple[dict[str, str], float, str, bool]:
     """The sample under one setting: seconds, what pytest printed, and whether all passed."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-m", "not long", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-m", marked, *tests]
     env = {"OMP_NUM_THREADS": "1", **os.environ, **setting}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     return setting, time.monotonic() - started, done.stdout + done.stderr, done.returncode == 0
@@ -60,13 +51,16 @@ def main() -> int:
     """Print one line for each setting, and the report of those that fail; exit status 1 where one does."""
     parser = argparse.ArgumentParser(prog="python -m tests.machines", description=__doc__.splitlines()[0])
     parser.add_argument("tests", nargs="*", default=SAMPLE, help="what to run in place of the sample")
+    parser.add_argument("--marked", default="rounding and not long", help="which of them, as pytest's -m takes it")
     parser.add_argument("--jobs", type=int, default=2, help="settings at once (2)")
     options = parser.parse_args()
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     settings = (*SETTINGS, NUMPY, OLDEST | NUMPY) if x86 else SETTINGS
     failed = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for setting, seconds, printed, passed in pool.map(lambda s: run(s, list(options.tests)), settings):
+        for setting, seconds, printed, passed in pool.map(
+            lambda s: run(s, list(options.tests), options.marked), settings
+        ):
             name = " ".join(f"{k}={v.replace(' ', ',')}" for k, v in setting.items()) or "as this machine is"
             last = printed.strip().splitlines()[-1] if printed.strip() else "no output"
             print(f"{'passed' if passed else 'FAILED'}  {seconds:4.0f} s  {name}: {last}", flush=True)

@@ -24,6 +24,7 @@ def parameters(cases: tuple[Case, ...], seed: int = 0) -> list:
             id=case.name,
             marks=[
                 pytest.mark.skipif(bool(case.missing), reason=f"needs {', '.join(case.missing)}"),
+                *[pytest.mark.rounding] * (case.rounding > 1e-12),
                 *[pytest.mark.long] * bool(seed or CASES.index(case) % EVERY_DAY),
             ],
         )

@@ -185,7 +185,17 @@ def is_long(page: Path) -> bool:
     return page.name == "nbody.md" or any(block.directive == "shell" for block in read_blocks(page.read_text()))
 
 
-@pytest.mark.parametrize("page", [pytest.param(p, id=p.name, marks=[pytest.mark.long] * is_long(p)) for p in PAGES])
+SENSITIVE = ("README.md", "tutorial.md", "verdicts.md", "concepts.md")
+"""Pages that print errors, floors and places of an audit."""
+
+
+def as_parameter(page: Path) -> Any:
+    """The page as a parameter with its marks."""
+    marks = [pytest.mark.long] * is_long(page) + [pytest.mark.rounding] * (page.name in SENSITIVE)
+    return pytest.param(page, id=page.name, marks=marks)
+
+
+@pytest.mark.parametrize("page", [as_parameter(page) for page in PAGES])
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -12,6 +12,7 @@ from equiaudit import Symmetry, audit
 from equiaudit.groups import SO, O
 from equiaudit.ties import TIED, first_argmax, first_largest, first_smallest
 
+pytestmark = pytest.mark.rounding
 CLOUD = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 
 

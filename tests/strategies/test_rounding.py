@@ -101,11 +101,13 @@ LAWS = [
 
 
 @pytest.mark.parametrize(("model", "symmetry", "variation", "expected"), LAWS)
+@pytest.mark.rounding
 def test_rounding_is_told_from_jumps(model: Any, symmetry: Symmetry, variation: Variation, expected: set[str]) -> None:
     # the last bits agree in half of all poses
     assert kinds(model, symmetry, variation, count=64 if expected == {AMPLIFIED} else 8) == expected
 
 
+@pytest.mark.rounding
 def test_without_the_laws_rounding_is_called_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: nothing is explained by rounding."""
     monkeypatch.setattr(trying, "explained", lambda *_: "")
@@ -114,6 +116,7 @@ def test_without_the_laws_rounding_is_called_a_violation(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.rounding
 def test_angles_of_collinear_atoms_are_exact(seed: int) -> None:
     found = confirm_equivariant(bond_angles, points(1), POINTS, seed=seed)
     assert found.verdict is Verdict.EXACT, str(found)
@@ -127,6 +130,7 @@ def test_dihedrals_of_a_straight_chain_are_a_note() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.long) for k in (1, 2))])
+@pytest.mark.rounding
 def test_three_atoms_that_float32_holds_nearly_in_a_line_are_exact(seed: int) -> None:
     """At 5e-8 from a straight angle rounding is amplified too, and beside it, at 1e-6, hardly less."""
     found = confirm_equivariant(bond_angles, {"pos": points(1)["pos"][:3]}, POINTS, seed=seed)
