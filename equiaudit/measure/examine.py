@@ -18,7 +18,14 @@ from equiaudit.measure.jumps import find_jump, find_tie
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import checked_leaves, median, rms
-from equiaudit.measure.sanity import check_moves, find_vacuous, look_at_outputs, must_be_finite, repeatability
+from equiaudit.measure.sanity import (
+    check_moves,
+    find_vacuous,
+    look_at_outputs,
+    must_be_finite,
+    repeatability,
+    wake_seen,
+)
 from equiaudit.measure.summary import summarise
 from equiaudit.measure.twin import JITTER
 from equiaudit.records import Verdict
@@ -29,6 +36,10 @@ __all__ = ["Examination", "Finding", "Helpers", "Settled"]
 
 OPEN = 0.05
 """Relative floor above which the error of turning an image leaves a claim open."""
+
+
+CLEAR, ACCUSE = 1e4, 3
+"""An error so many times its floor ends the probing, but not before so many probes: one may be small by luck."""
 
 
 LOUD = 1e-6
@@ -80,6 +91,7 @@ class Examination:
         for trial in self.plan.trials:
             self.helpers.progress(trial.name)
             outcome, rows = self.try_element(self.available(trial))
+            wake_seen(self, rows)
             self.judged.append((outcome, rows))
             if all(j.within for n, j in enumerate(rows) if n not in self.vacuous):
                 continue
@@ -156,7 +168,7 @@ class Examination:
             live = [j for n, j in enumerate(rows) if n not in self.vacuous]
             if floor.taken < self.rules.probes:
                 continue
-            if all(j.within for j in live) or max(j.excess for j in live) > 1e4:
+            if all(j.within for j in live) or (floor.taken >= ACCUSE and max(j.excess for j in live) > CLEAR):
                 break
             if floor.taken == self.rules.probes and is_rounding_of_constants(self, outcome, worst_of(self, rows)):
                 break  # a better floor would change nothing

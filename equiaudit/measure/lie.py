@@ -74,7 +74,7 @@ def slope(
     held: dict[str, Any] = {}
 
     def function(flat: Sequence[Tensor]) -> list[Tensor]:
-        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), base)
+        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), base, fresh=True)
         out = evaluator.call(fresh)
         held["out"] = out
         return [value for _, value in declared_outputs(symmetry, out)]

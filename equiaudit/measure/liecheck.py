@@ -174,7 +174,7 @@ def flat_problem(bench, name: str, direction):  # type: ignore[no-untyped-def]
 
     def function(flat: list[torch.Tensor]) -> list[torch.Tensor]:
         bench.evaluator.spent.forwards[bench.evaluator._name(inputs)] += 1
-        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), inputs)
+        fresh = map_leaves(lambda p, v: flat[place[p]] if p in place else fresh_copy(v), inputs, fresh=True)
         return [v for _, v in declared_outputs(bench.symmetry, bench.evaluator.call(fresh))]
 
     return function, [x for _, x, _ in velocities], [v for _, _, v in velocities]

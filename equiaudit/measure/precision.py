@@ -58,7 +58,7 @@ def declared_dtype(model: Any, inputs: Any) -> torch.dtype:
 
 
 def cast_inputs(inputs: Any, dtype: torch.dtype | None = None) -> Any:
-    """Fresh detached copies of all tensors; floating-point ones in ``dtype`` (complex in the matching one) if given."""
+    """Fresh copies of all tensors, detached, and containers; inexact ones in ``dtype`` (complex in the matching one) if given."""
 
     def one(_: Any, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -70,7 +70,7 @@ def cast_inputs(inputs: Any, dtype: torch.dtype | None = None) -> Any:
             wanted = torch.complex128 if dtype == torch.float64 else torch.complex64
         return value.detach().to(wanted, copy=True)
 
-    return map_leaves(one, inputs)
+    return map_leaves(one, inputs, fresh=True)
 
 
 def describe_mismatch(model: Any, inputs: Any) -> str | None:
@@ -118,6 +118,7 @@ def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
         raise CopyFailed(
             f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}"
         ) from problem
+    _refuse_shared(model, out)
     for root in modules_of(out):
         if dtype is not None:
             with torch.no_grad(), warnings.catch_warnings():
@@ -129,6 +130,25 @@ def copy_model(model: Any, dtype: torch.dtype | None) -> Any:
                 p.requires_grad_(False)
                 p.grad = None
     return out
+
+
+def _refuse_shared(model: Any, out: Any) -> None:
+    """A copy that holds tensors of the original: casting it would cast the caller's model.
+
+    Raises:
+        CopyFailed: a ``__deepcopy__`` shares what it should copy.
+    """
+    mine = {
+        t.untyped_storage().data_ptr(): name
+        for root in modules_of(model)
+        for name, t in (*root.named_parameters(), *root.named_buffers())
+        if t.layout == torch.strided and t.numel() and not t.is_meta
+    }
+    for root in modules_of(out):
+        for t in (*root.parameters(), *root.buffers()):
+            if t.layout == torch.strided and t.numel() and t.untyped_storage().data_ptr() in mine:
+                name = mine[t.untyped_storage().data_ptr()]
+                raise CopyFailed(f"its deepcopy shares {name} with the original")
 
 
 def _unwrapped(model: Any) -> Any:

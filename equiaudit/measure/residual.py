@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,8 +58,8 @@ def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
         for where, leaf in entries:
             if leaf is None or isinstance(leaf, str):
                 continue
-            if isinstance(leaf, (bool, int, float, complex)):
-                leaf = torch.as_tensor(leaf)
+            if isinstance(leaf, (bool, int, float, complex, np.generic, np.ndarray)):
+                leaf = as_tensor(leaf)
             if not isinstance(leaf, Tensor):
                 if isinstance(rep, FromFunction):
                     continue
@@ -71,6 +72,19 @@ def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
             wide = leaf.to(widen(leaf.dtype) if leaf.is_floating_point() or leaf.is_complex() else torch.float64)
             found.append(Leaf(where, wide, span, repr(rep), leaf.dtype))
     return found
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A number or an array as a tensor that keeps its digits: a Python float is a double, whatever torch's default is.
+
+    >>> as_tensor(1 / 3).dtype, as_tensor(True).dtype, as_tensor(np.float32(0.5)).dtype
+    (torch.float64, torch.bool, torch.float32)
+    """
+    if type(value) is float:
+        return torch.tensor(value, dtype=torch.float64)
+    if type(value) is complex:
+        return torch.tensor(value, dtype=torch.complex128)
+    return torch.as_tensor(np.array(value) if isinstance(value, (np.generic, np.ndarray)) else value)
 
 
 def pull_back(symmetry: Symmetry, elements: Element | Sequence[Element], moved: Any, inputs: Any) -> Any:

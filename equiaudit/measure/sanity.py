@@ -11,6 +11,7 @@ from torch import Tensor
 
 from equiaudit.measure.bench import Scale
 from equiaudit.measure.finding import Settled
+from equiaudit.measure.judge import Judgement
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, medians, rms
@@ -70,22 +71,39 @@ def without_alignment(exam: Examination) -> bool:
 
 
 def look_at_moved(exam: Examination) -> None:
-    """A leaf that jitter leaves alone but an element moves (a sign of handedness, a class map) is not vacuous."""
-    trial = exam.available(exam.plan.trials[0]) if exam.plan.trials else None
-    if trial is None or trial.between:
-        return
-    base = exam.bench.base(trial.base)
-    moved = exam.bench.evaluator(exam.bench.symmetry.act_on_inputs(exam.bench.placed(trial), base.inputs))
-    there = {leaf.path: leaf.value for leaf in checked_leaves(exam.bench.symmetry, moved)}
-    for n, leaf in enumerate(base.leaves):
-        other = there.get(leaf.path)
-        if n not in exam.vacuous or other is None or other.shape != leaf.value.shape:
+    """A leaf that jitter leaves alone but an element moves (a sign of handedness, a class map) is not vacuous.
+
+    One element is asked, and all where nothing else is left to judge.
+    """
+    for trial in map(exam.available, exam.plan.trials):
+        if trial.between:
             continue
-        apart = leaf.norms(other - leaf.value)
-        if rms(apart) > 1e-6 * (rms(leaf.value) or 1.0):
-            del exam.vacuous[n]
-            size = leaf.norms(leaf.value)
-            exam.scales[n] = Scale(apart, size, torch.full_like(size, rms(size) or rms(apart)))
+        base = exam.bench.base(trial.base)
+        moved = exam.bench.evaluator(exam.bench.symmetry.act_on_inputs(exam.bench.placed(trial), base.inputs))
+        there = {leaf.path: leaf.value for leaf in checked_leaves(exam.bench.symmetry, moved)}
+        for n, leaf in enumerate(base.leaves):
+            other = there.get(leaf.path)
+            if n not in exam.vacuous or other is None or other.shape != leaf.value.shape:
+                continue
+            apart = leaf.norms(other - leaf.value)
+            if rms(apart) > 1e-6 * (rms(leaf.value) or 1.0):
+                wake(exam, n, apart)
+        if len(exam.vacuous) < len(base.leaves):
+            return
+
+
+def wake(exam: Examination, n: int, apart: Tensor) -> None:
+    """Leaf number n is not vacuous after all: an element changes its rows by ``apart``."""
+    exam.vacuous.pop(n)
+    leaf = exam.bench.base("x0").leaves[n]
+    size = leaf.norms(leaf.value)
+    exam.scales[n] = Scale(apart, size, torch.full_like(size, rms(size) or rms(apart)))
+
+
+def wake_seen(exam: Examination, rows: Sequence[Judgement]) -> None:
+    """Leaves called vacuous that a trial shows to be broken: what was seen is never ignored."""
+    for n in [n for n in exam.vacuous if n < len(rows) and not rows[n].within]:
+        wake(exam, n, rows[n].leaf.norms(rows[n].outcome.residuals[n]))
 
 
 def must_be_finite(exam: Examination, found: Any, what: str, element: str = "") -> None:

@@ -111,7 +111,9 @@ def preserved(model: Any) -> Iterator[None]:
                     _put_back(module._buffers, buffers)
                     module.training = training
                 for t, value, requires_grad, grad, grad_value in saved:
-                    if not same_bytes(t.detach(), value):
+                    if t.dtype != value.dtype:
+                        t.data = value
+                    elif not same_bytes(t.detach(), value):
                         t.data.copy_(value)
                     if not t.is_leaf:  # a result kept as a buffer, as escnn keeps its filters: it has neither
                         continue

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
 
 
+AS_LARGE = 0.5
+"""The share of the largest violation that one part of the group alone must show, to be shown in place of it."""
+
+
 def summarise(exam: Examination) -> None:
     """Rows, leaves, the worst place and the verdict under the caller's tolerance."""
     found, base = exam.found, exam.bench.base("x0")
     alive = {leaf.path for n, leaf in enumerate(base.leaves) if n not in exam.vacuous}
     every = [j for _, rows in exam.judged for j in rows if j.leaf.path in alive]
     bad = [j for j in every if not j.within] if found.verdict is Verdict.BROKEN or exam.constants else []
-    # where one part alone shows it, that is the simpler element to look at
-    bad = [j for j in bad if len(j.outcome.trial.covers) == 1] or bad
-    worst = first_largest(bad or every, lambda j: j.error) if every else None
+    worst = first_largest(simplest(bad) or every, lambda j: j.error) if every else None
     if worst is not None:
         found.error, found.floor = worst.error, worst.floor
         if not worst.within and 0 < worst.excess < float("inf"):
@@ -42,6 +44,13 @@ def summarise(exam: Examination) -> None:
         found.notes.append(f"exact to {kind}: what remains ({found.error:.1e}) is the rounding of stored constants")
     for n, text in exam.vacuous.items():
         found.notes.append(f"vacuous: {base.leaves[n].name} {text}; nothing is claimed about it")
+
+
+def simplest(bad: list[Judgement]) -> list[Judgement]:
+    """Violations by one part of the group alone, the simpler elements to look at, where they show as much as any."""
+    alone = [j for j in bad if len(j.outcome.trial.covers) == 1]
+    largest = max((j.error for j in bad), default=0.0)
+    return alone if max((j.error for j in alone), default=0.0) >= AS_LARGE * largest else bad
 
 
 def tolerate(exam: Examination, bad: list[Judgement]) -> None:
@@ -98,15 +107,10 @@ def table(exam: Examination) -> list[Check]:
                 repr(worst.outcome.element), worst.leaf.name, len(chosen),
             )
         )  # fmt: skip
-    if (
-        exam.found.verdict is Verdict.BROKEN
-        and all(c.verdict is Verdict.EXACT for c in rows)
-        and exam.found.worst_trial
-    ):
-        # each part alone holds: what broke is the composed element, a far shift or a pose
-        bad = [
-            j for o, js in exam.judged if o.trial.name == exam.found.worst_trial.trial.name for j in js if not j.within
-        ]
+    failed = exam.found.worst_trial
+    if failed and (all(c.verdict is Verdict.EXACT for c in rows) or len(failed.trial.covers) > 1):
+        # what broke, or broke most, is the composed element, a far shift or a pose
+        bad = [j for o, js in exam.judged if o.trial.name == failed.trial.name for j in js if not j.within]
         if bad:
             j = first_largest(bad, lambda j: j.error)
             name, code = j.outcome.trial.name, repr(j.outcome.element)

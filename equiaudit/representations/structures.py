@@ -102,14 +102,19 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from leaves(child, (*path, key))
 
 
-def map_leaves(fn: Callable[[Path, Any], Any], value: Any, path: Path = ()) -> Any:
-    """The same structure with ``fn(path, leaf)`` for each leaf; what does not change is kept as it is."""
+def map_leaves(fn: Callable[[Path, Any], Any], value: Any, path: Path = (), *, fresh: bool = False) -> Any:
+    """The same structure with ``fn(path, leaf)`` for each leaf.
+
+    What does not change is kept as it is; with ``fresh`` every container and numpy array is a new one, so that nothing that a
+    model writes into its input is seen by anybody else.
+    """
     opened = open_up(value)
     if opened is None:
-        return fn(path, value)
+        return fn(path, value.copy() if fresh and isinstance(value, np.ndarray) else value)
     keys, children, rebuild = opened
-    new = [map_leaves(fn, child, (*path, key)) for key, child in zip(keys, children, strict=True)]
-    return value if all(a is b for a, b in zip(new, children, strict=True)) else rebuild(new)
+    new = [map_leaves(fn, child, (*path, key), fresh=fresh) for key, child in zip(keys, children, strict=True)]
+    unchanged = not fresh and all(a is b for a, b in zip(new, children, strict=True))
+    return value if unchanged else rebuild(new)
 
 
 def path_name(path: Path, root: str = "output") -> str:
