@@ -33,6 +33,7 @@ def work_on(settings: Sequence[Setting], compiling: bool, device: str) -> list[d
         "equiaudit": importlib.metadata.version("torch-equiaudit"),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
     }
     return [_rounded(record | {"run": where}) for record in records]
 
