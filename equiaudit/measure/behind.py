@@ -13,7 +13,7 @@ from equiaudit.measure.finding import Settled
 from equiaudit.measure.judge import Judgement, judge
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import roundoff
-from equiaudit.measure.residual import Leaf, checked_leaves, median, pull_back, residuals, rms
+from equiaudit.measure.residual import Leaf, checked_leaves, pull_back, residuals, rms
 from equiaudit.measure.sanity import must_be_finite
 from equiaudit.records import Check, Verdict
 from equiaudit.representations.structures import StructureError
@@ -153,7 +153,7 @@ def coarse_failures(exam: Examination, base: list[Leaf], outcome: Outcome) -> li
         size = leaf.norms(leaf.value)
         noise = (exam.noise_like(n, size) if exam.noise is not None else 2.0**-53 * size) * u * 2.0**53
         # one probe may be small by luck; so this is wider than the floor in float64
-        floor = 160 * (noise + rms(noise) + u * (size + median(size)))
+        floor = 160 * (noise + rms(noise) + u * leaf.made_of(False))
         judgement = judge(leaf, exam.scales[n], residual, floor, outcome)
         if not judgement.within and n not in exam.vacuous:
             failed.append(judgement)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equiaudit.measure.state import modules_of
+from equiaudit.measure.state import HOLDERS, global_names, modules_of
 from equiaudit.representations.structures import leaves, map_leaves
 
 WIDE = {torch.complex64: torch.complex128, torch.complex32: torch.complex128, torch.complex128: torch.complex128}
@@ -183,29 +183,70 @@ def _cast_attributes(root: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _copy_callable(model: Any, memo: dict[int, Any]) -> Any:
+    """A copy of what is called, with the modules that it reaches; a function without any is itself."""
+    if id(model) in memo:
+        return memo[id(model)]
+    if isinstance(model, (type, types.ModuleType, types.BuiltinFunctionType)):
+        return model
     if isinstance(model, types.FunctionType):
-        cells = model.__closure__
-        if not cells:
-            return model
-        held = [c.cell_contents for c in cells]
-        copied = [_copy_held(value, memo) for value in held]
-        if all(a is b for a, b in zip(held, copied, strict=True)):
-            return model
-        # cells without a model stay shared, so that what a function counts or caches is seen outside
-        new = tuple(c if a is b else types.CellType(b) for c, a, b in zip(cells, held, copied, strict=True))
-        out = types.FunctionType(model.__code__, model.__globals__, model.__name__, model.__defaults__, new)
-        out.__kwdefaults__ = model.__kwdefaults__
-        return out
+        return _copy_function(model, memo) if modules_of(model) else model
     if isinstance(model, types.MethodType):
-        return types.MethodType(model.__func__, copy.deepcopy(model.__self__, memo))
+        return types.MethodType(model.__func__, _copy_callable(model.__self__, memo))
     if isinstance(model, functools.partial):
         held = [_copy_held(a, memo) for a in model.args]
         words = {k: _copy_held(v, memo) for k, v in model.keywords.items()}
         return functools.partial(_copy_callable(model.func, memo), *held, **words)
-    return copy.deepcopy(model, memo)
+    out = copy.deepcopy(model, memo)
+    _point_at_copies(out, memo)
+    return out
+
+
+def _copy_function(function: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
+    """The function on copies of the modules in its closure, its defaults and the globals that it names.
+
+    Cells and globals without a module stay shared, so that what a function counts or caches is seen outside.
+    """
+    cells = function.__closure__ or ()
+    new = tuple(types.CellType() if modules_of(_content(c)) else c for c in cells)
+    named = [n for n in global_names(function.__code__) if n in function.__globals__]
+    held = {n: v for n in named if isinstance(v := function.__globals__[n], HOLDERS) and modules_of(v)}
+    around = {**function.__globals__} if held else function.__globals__
+    out = types.FunctionType(function.__code__, around, function.__name__, None, new or None)
+    memo[id(function)] = out  # before what it holds: functions may call each other
+    for cell, old in zip(new, cells, strict=True):
+        if cell is not old:
+            cell.cell_contents = _copy_held(old.cell_contents, memo)
+    around.update({n: _copy_held(v, memo) for n, v in held.items()})
+    out.__defaults__ = tuple(_copy_held(v, memo) for v in function.__defaults__ or ()) or None
+    out.__kwdefaults__ = {k: _copy_held(v, memo) for k, v in (function.__kwdefaults__ or {}).items()} or None
+    out.__dict__.update(function.__dict__)
+    return out
+
+
+def _point_at_copies(out: Any, memo: dict[int, Any]) -> None:
+    """Functions that copied modules keep as attributes are those of the originals: deepcopy shares functions."""
+    holders = [m for root in modules_of(out) for m in root.modules()]
+    for holder in holders if isinstance(out, nn.Module) else [out, *holders]:
+        for name, value in list(getattr(holder, "__dict__", {}).items()):
+            if isinstance(value, (types.FunctionType, functools.partial)) and modules_of(value):
+                holder.__dict__[name] = _copy_callable(value, memo)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a cell that is still empty
+        return None
 
 
 def _copy_held(value: Any, memo: dict[int, Any]) -> Any:
-    if isinstance(value, (nn.Module, Tensor, types.MethodType, types.FunctionType, functools.partial)):
-        return _copy_callable(value, memo) if not isinstance(value, Tensor) else value
+    if isinstance(value, (list, dict)) and modules_of(value):
+        return copy.deepcopy(value, memo)
+    if isinstance(value, tuple) and modules_of(value):
+        items = [_copy_held(v, memo) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, (nn.Module, types.MethodType, types.FunctionType, functools.partial)):
+        return _copy_callable(value, memo)
+    if callable(value) and not isinstance(value, type) and modules_of(value):
+        return _copy_callable(value, memo)
     return value

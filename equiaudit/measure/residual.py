@@ -28,6 +28,7 @@ class Leaf:
     span: tuple[int, ...]
     rep: str
     dtype: torch.dtype
+    grid: bool = False
 
     @property
     def name(self) -> str:
@@ -37,6 +38,17 @@ class Leaf:
     def norms(self, x: Tensor) -> Tensor:
         """Norms of the rows of a tensor of this leaf's shape: vectors along ``span``, single entries elsewhere."""
         return x.norm(dim=self.span) if self.span else x.abs()
+
+    def made_of(self, double: bool) -> Tensor:
+        """How large the numbers are that each row is made of: rounding is at least a share of them, however small the row is.
+
+        A turn mixes a row with others, of which some vanish here and not there: pixels, channels, components. In double
+        precision the whole leaf bounds that and costs no resolution; below it, what stands in the same column.
+        """
+        size = self.norms(self.value)
+        wide = double or self.grid or size.dim() < 2
+        least = torch.full_like(size, rms(size)) if wide else size.square().mean(tuple(range(size.dim() - 1))).sqrt()
+        return torch.maximum(size + medians(size), least.expand_as(size))
 
 
 def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
@@ -70,7 +82,7 @@ def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
                     raise StructureError(f"{path_name(where)} can't be {rep!r} of {symmetry.group!r}: {problem}")
             span = () if isinstance(rep, FromFunction) else rep.rows(leaf)
             wide = leaf.to(widen(leaf.dtype) if leaf.is_floating_point() or leaf.is_complex() else torch.float64)
-            found.append(Leaf(where, wide, span, repr(rep), leaf.dtype))
+            found.append(Leaf(where, wide, span, repr(rep), leaf.dtype, hasattr(rep, "action_error")))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import random
 import types
@@ -13,48 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+DEPTH = 6
+"""How far a module may be hidden in lists, partials and functions that call functions."""
+HOLDERS = (nn.Module, list, tuple, dict, types.FunctionType, types.MethodType, functools.partial)
+"""What may hold a module, of the globals that a function names."""
+
 
 def modules_of(model: Any) -> list[nn.Module]:
-    """The modules that a model consists of: itself, the owner of a bound method, what a closure or a partial holds."""
+    """The modules that a model consists of, in the order in which they are met.
+
+    Itself, the owner of a bound method, what a closure, a default, a partial or a callable object holds, also in a list or a
+    dict, and what a function reaches by the name of a global.
+    """
     found: list[nn.Module] = []
-
-    def look(value: Any, depth: int = 0) -> None:
-        if depth > 3:
-            return
-        if isinstance(value, nn.Module):
-            if all(value is not m for m in found):
-                found.append(value)
-            return
-        if hasattr(value, "__self__"):
-            look(value.__self__, depth + 1)
-        for cell in getattr(value, "__closure__", None) or ():
-            try:
-                look(cell.cell_contents, depth + 1)
-            except ValueError:  # a cell that is still empty
-                continue
-        for item in (getattr(value, "func", None), *(getattr(value, "args", None) or ())):
-            if item is not None and depth < 3 and type(value).__name__ == "partial":
-                look(item, depth + 1)
-        if not callable(value) or isinstance(value, type):
-            return
-        for item in getattr(value, "__dict__", {}).values():
-            if isinstance(item, nn.Module):
-                look(item, depth + 1)
-
-    look(model)
-    return found
-
-
-def reachable_modules(model: Any) -> list[nn.Module]:
-    """``modules_of``, and modules that a function reaches by its globals, defaults, or in a list or dict."""
-    found = modules_of(model)
     seen: set[int] = set()
 
     def look(value: Any, depth: int) -> None:
-        if depth > 6 or id(value) in seen:
+        if depth > DEPTH or (isinstance(value, types.FunctionType) and id(value) in seen):
             return
-        if isinstance(value, types.FunctionType):
-            seen.add(id(value))
         if isinstance(value, nn.Module):
             if all(value is not m for m in found):
                 found.append(value)
@@ -65,11 +42,11 @@ def reachable_modules(model: Any) -> list[nn.Module]:
             for item in value.values():
                 look(item, depth + 1)
         elif isinstance(value, types.FunctionType):
-            names = [n for n in value.__code__.co_names if n in value.__globals__]
-            held = [value.__globals__[n] for n in names]
-            look([v for v in held if isinstance(v, (nn.Module, list, tuple, dict, types.FunctionType))], depth + 1)
-            look([*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()], depth)
+            seen.add(id(value))
             look([c.cell_contents for c in value.__closure__ or () if _filled(c)], depth)
+            look([*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()], depth)
+            held = [value.__globals__[n] for n in global_names(value.__code__) if n in value.__globals__]
+            look([v for v in held if isinstance(v, HOLDERS)], depth)
         elif isinstance(value, types.MethodType):
             look([value.__self__, value.__func__], depth)
         elif isinstance(value, functools.partial):
@@ -79,6 +56,18 @@ def reachable_modules(model: Any) -> list[nn.Module]:
 
     look(model, 0)
     return found
+
+
+@functools.cache
+def global_names(code: types.CodeType) -> frozenset[str]:
+    """The globals that a function reads, those of functions that it defines included.
+
+    >>> sorted(global_names((lambda x: [print(len(y)) for y in x.items]).__code__))
+    ['len', 'print']
+    """
+    mine = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return frozenset(mine.union(*map(global_names, inner)))
 
 
 def _filled(cell: Any) -> bool:
@@ -95,7 +84,7 @@ def preserved(model: Any) -> Iterator[None]:
 
     Tensors keep their identity and get their bytes back. Python attributes that a model sets on itself are not undone.
     """
-    every = [m for root in reachable_modules(model) for m in root.modules()]
+    every = [m for root in modules_of(model) for m in root.modules()]
     slots = [(m, dict(m._parameters.items()), dict(m._buffers.items()), m.training) for m in every]
     tensors = {id(t): t for _, p, b, _ in slots for t in (*p.values(), *b.values()) if t is not None}
     saved = [(t, t.detach().clone(), t.requires_grad, grad_of(t), _clone(grad_of(t))) for t in tensors.values()]

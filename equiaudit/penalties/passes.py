@@ -17,7 +17,7 @@ from equiaudit.measure.direction import check_direction
 from equiaudit.measure.lie import directions
 from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.rungs import ready_to_differentiate
-from equiaudit.measure.state import modules_of, random_states, reachable_modules, seed_everything
+from equiaudit.measure.state import modules_of, random_states, seed_everything
 from equiaudit.penalties.seconds import custom_functions, ends_of, wrong_gradient
 from equiaudit.penalties.splitting import SplitTangents
 from equiaudit.penalties.surroundings import Moment
@@ -137,7 +137,7 @@ class Ladder:
                             tuple(x.requires_grad_(p.requires_grad) for x, p in zip(start, primals, strict=True)),
                             tuple(v.detach() for v in tangents),
                             self.rungs[name],
-                            reachable_modules(model),
+                            modules_of(model),
                         )
                         if wrong is None:
                             return name

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equiaudit.measure.state import reachable_modules
+from equiaudit.measure.state import modules_of
 
 _WRAPPERS = {"DistributedDataParallel": "module", "DataParallel": "module", "OptimizedModule": "_orig_mod"}
 
@@ -43,7 +43,7 @@ class Moment:
     """
 
     def __init__(self, model: Any) -> None:
-        self.buffers: list[Tensor] = [b for m in reachable_modules(model) for b in m.buffers()]
+        self.buffers: list[Tensor] = [b for m in modules_of(model) for b in m.buffers()]
         self.values = [b.detach().clone() for b in self.buffers]
         self.random = _random_states()
 
