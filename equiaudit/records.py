@@ -38,6 +38,43 @@ class Verdict(StrEnum):
         return self.value
 
 
+class Cause(StrEnum):
+    """What narrows a verdict down; equal to its words, which is what a report holds.
+
+    >>> Cause.ALIASING == "aliasing", f"{Cause.HIDDEN}", Cause.of_constants("float32")
+    (True, 'hidden by parameter', 'float32 constants')
+    """
+
+    STRUCTURE = "structure"
+    """INVALID: missing outputs, wrong shapes, mixed dtypes."""
+    NOT_FINITE = "not finite"
+    """INVALID: NaN or Inf."""
+    NOT_REPEATABLE = "not repeatable"
+    """INVALID: two answers to one input."""
+    DISCONTINUITY = "discontinuity"
+    """BROKEN: only the caller's own input breaks it, which sits on a tie, a cutoff or a degenerate frame."""
+    ALIASING = "aliasing"
+    """BROKEN: between pixels."""
+    HIDDEN = "hidden by parameter"
+    """BROKEN: with generic parameters, not with those of now."""
+    LOW_PRECISION = "low precision"
+    """BROKEN: at the model's own precision, by more than its rounding."""
+
+    @staticmethod
+    def of_constants(dtype: str) -> str:
+        """EXACT to that dtype: what remains is the rounding of stored constants."""
+        return f"{dtype} constants"
+
+    @staticmethod
+    def is_of_constants(cause: str | None) -> bool:
+        """Whether a cause is one that ``of_constants`` gives.
+
+        >>> Cause.is_of_constants("float32 constants"), Cause.is_of_constants(Cause.HIDDEN), Cause.is_of_constants(None)
+        (True, False, False)
+        """
+        return (cause or "").endswith(" constants")
+
+
 @dataclass(frozen=True)
 class Worst:
     """The single worst place: which element, which output leaf, which entry.

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiaudit import Audit, audit
+from equiaudit.records import Cause
 from equiaudit.report.json import Record
 from equiaudit.report.lines import command_line
 from equiaudit.report.suspects import suspect
@@ -110,7 +111,7 @@ def print_row(console: Console, case: Case, result: Audit) -> None:
 
 def says(case: Case, result: Audit) -> str:
     """What an outcome means; and to which precision a model is exact whose constants are rounded."""
-    if result.passed and (result.cause or "").endswith("constants"):
+    if result.passed and Cause.is_of_constants(result.cause):
         kind = str(result.cause).removesuffix(" constants")
         return f"{case.says}; exact to {kind}: the error is the rounding of stored constants, above the float64 floor"
     return case.says

@@ -10,7 +10,7 @@ from equiaudit.diagnose.localizer import Localizer
 from equiaudit.diagnose.table import LayerRow, Localization
 from equiaudit.measure.bench import Bench
 from equiaudit.measure.examine import Finding
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 
 __all__ = ["LayerRow", "Localization", "localize", "localize_bench"]
 
@@ -63,7 +63,7 @@ def localize_bench(benches: list[Bench], found: Finding, seed: int) -> tuple[tup
     """
     rows: list[LayerRow] = []
     first = None
-    if found.verdict is Verdict.INVALID and found.cause != "not finite":
+    if found.verdict is Verdict.INVALID and found.cause != Cause.NOT_FINITE:
         return (), None
     for bench in _concerned(benches, found):
         try:

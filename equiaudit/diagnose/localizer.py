@@ -23,7 +23,7 @@ from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, pull_back, residuals, rms
 from equiaudit.measure.state import modules_of
 from equiaudit.measure.twin import make_twin
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 from equiaudit.representations.structures import StructureError
 from equiaudit.ties import first_largest
 
@@ -50,7 +50,7 @@ class Localizer:
         self.bench, self.found, self.seed = bench, found, seed
         self.rng = np.random.default_rng(seed + 1)
         self.evaluator = bench.evaluator
-        if found.cause == "hidden by parameter":
+        if found.cause == Cause.HIDDEN:
             self.evaluator = dataclasses.replace(self.evaluator, model=_shown(self.evaluator.model, seed))
         self.own = roundoff(self.evaluator.dtype or bench.declared)
         self.noise: dict[str, float] = {}
@@ -95,7 +95,7 @@ class Localizer:
         moved = [self.bench.symmetry.act_on_inputs(move.elements, x) for x in inputs]
         seen = Seen(move, before, [record(self.evaluator, x) for x in moved])
         # On a tie noise is as large as the fault: there the twin says what rounding does.
-        quiet = -1 if self.found.cause == "discontinuity" else 0
+        quiet = -1 if self.found.cause == Cause.DISCONTINUITY else 0
         noisy = record(self.evaluator, moved[quiet], NoiseMode(2.0, self.bench.declared, self.seed * 1009 + 77))
         for label, call in seen.after[quiet].calls.items():
             for path, value in call.given.items():

@@ -15,7 +15,7 @@ from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import Leaf, checked_leaves, pull_back, residuals, rms
 from equiaudit.measure.sanity import must_be_finite
-from equiaudit.records import Check, Verdict
+from equiaudit.records import Cause, Check, Verdict
 from equiaudit.representations.structures import StructureError
 from equiaudit.ties import first_largest
 
@@ -46,7 +46,7 @@ def try_parameters(exam: Examination) -> None:
     shown = breaks(exam, bench)
     if shown is None:
         return
-    exam.found.verdict, exam.found.cause = Verdict.BROKEN, "hidden by parameter"
+    exam.found.verdict, exam.found.cause = Verdict.BROKEN, Cause.HIDDEN
     few = culprits(exam, names)
     listed = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
     exam.found.reason = (
@@ -106,7 +106,9 @@ def try_own_precision(exam: Examination) -> None:
         mismatch = exam.helpers.mismatch()
         if mismatch is None:
             raise
-        raise Settled(Verdict.INVALID, f"{mismatch}; the model raises {_first_line(problem)}", "structure") from problem
+        raise Settled(
+            Verdict.INVALID, f"{mismatch}; the model raises {_first_line(problem)}", Cause.STRUCTURE
+        ) from problem
     element = repr(own.placed(trial)[0])
     must_be_finite(exam, checked_leaves(own.symmetry, pulled), "f(ρ(g) x) at the model's own precision", element)
     reference = exam.bench.base(trial.base).leaves
@@ -128,7 +130,7 @@ def try_own_precision(exam: Examination) -> None:
     name = str(exam.helpers.declared).removeprefix("torch.")
     if failed:
         worst = first_largest(failed, lambda j: j.error)
-        exam.found.verdict, exam.found.cause = Verdict.BROKEN, "low precision"
+        exam.found.verdict, exam.found.cause = Verdict.BROKEN, Cause.LOW_PRECISION
         exam.found.reason = (
             f"exact in float64, broken by {worst.error:.2g} in {name}, where rounding explains at most {worst.floor:.2g}: "
             "a kernel computes more coarsely than the model declares (TF32, a fused or half-precision kernel)"

@@ -28,7 +28,7 @@ from equiaudit.measure.sanity import (
 )
 from equiaudit.measure.summary import summarise
 from equiaudit.measure.twin import JITTER
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 from equiaudit.representations.structures import Path, StructureError
 
 __all__ = ["Examination", "Finding", "Helpers", "Settled"]
@@ -76,7 +76,7 @@ class Examination:
         except Settled as end:
             self.found.verdict, self.found.reason, self.found.cause = end.verdict, end.reason, end.cause
         except StructureError as problem:
-            self.found.verdict, self.found.reason, self.found.cause = Verdict.INVALID, str(problem), "structure"
+            self.found.verdict, self.found.reason, self.found.cause = Verdict.INVALID, str(problem), Cause.STRUCTURE
         return self.found
 
     def measure(self) -> None:
@@ -117,7 +117,7 @@ class Examination:
                 Verdict.INVALID,
                 "f(x) is not finite where an edge lies exactly along a lab axis, and finite in other poses: "
                 "a division or a square root fails at a pole",
-                "not finite",
+                Cause.NOT_FINITE,
             )
         if failed is not None:
             explain_failure(self, *failed)
@@ -158,7 +158,7 @@ class Examination:
         if max(ratio, default=0.0) > CLEARLY_WRONG:
             repeat = repeatability(self, trial)
             if repeat is not None:
-                raise Settled(Verdict.INVALID, repeat, "not repeatable")
+                raise Settled(Verdict.INVALID, repeat, Cause.NOT_REPEATABLE)
         rows: list[Judgement] = []
         while floor.take():
             self.last_floor = self.floors(floor, base.leaves)

@@ -12,7 +12,7 @@ from equiaudit.measure.judge import ACCEPT, Judgement
 from equiaudit.measure.plan import Trial, single_parts
 from equiaudit.measure.residual import checked_leaves, medians
 from equiaudit.measure.sanity import must_be_finite, repeatability
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) -> None:
     """A discontinuity at the caller's input, aliasing, or broken; then each part alone."""
     if repeat := repeatability(exam, outcome.trial):  # a state that drifts looks like a violation
-        raise Settled(Verdict.INVALID, repeat, "not repeatable")
+        raise Settled(Verdict.INVALID, repeat, Cause.NOT_REPEATABLE)
     exam.found.verdict = Verdict.BROKEN
     exam.found.worst_trial = outcome
     if outcome.trial.between or exam.bench.action_error(outcome) > 1e-9:
-        exam.found.cause = "aliasing"
+        exam.found.cause = Cause.ALIASING
         exam.found.reason = (
             "whole-pixel shifts, quarter turns and flips hold; between pixels the model aliases (nonlinearities, strides and "
             "pooling do): claim the pixel-exact subgroup where that is meant"
@@ -36,7 +36,7 @@ def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) 
         other, judged = exam.try_element(there)
         exam.judged.append((other, judged))
         if all(j.within for n, j in enumerate(judged) if n not in exam.vacuous):
-            exam.found.cause = "discontinuity"
+            exam.found.cause = Cause.DISCONTINUITY
             exam.found.reason = (
                 "only the given input breaks it: it sits on a tie, a cutoff or a degenerate frame, where the model jumps; "
                 "5 % beside it the symmetry holds"

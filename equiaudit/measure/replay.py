@@ -23,7 +23,7 @@ from equiaudit.measure.run import Run
 from equiaudit.measure.sanity import check_moves, find_vacuous, look_at_outputs
 from equiaudit.measure.state import preserved
 from equiaudit.measure.summary import summarise
-from equiaudit.records import Audit, Cost, Verdict
+from equiaudit.records import Audit, Cause, Cost, Verdict
 from equiaudit.representations.image import Image
 from equiaudit.representations.structures import StructureError
 from equiaudit.symmetry import Symmetry
@@ -182,7 +182,7 @@ def try_elements(run: Run, symmetry: Symmetry, elements: tuple[Element, ...], ba
         examination.found.cause = end.cause
     except StructureError as problem:
         examination.found.verdict, examination.found.reason = Verdict.INVALID, str(problem)
-        examination.found.cause = "structure"
+        examination.found.cause = Cause.STRUCTURE
     return examination.found
 
 
@@ -210,6 +210,6 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
             found.verdict, found.worst_trial = Verdict.BROKEN, outcome
             jumps = bool(twin) and within(twin)
             found.cause = (
-                "hidden by parameter" if hiding else "aliasing" if trial.between else "discontinuity" if jumps else None
+                Cause.HIDDEN if hiding else Cause.ALIASING if trial.between else Cause.DISCONTINUITY if jumps else None
             )
     summarise(examination)

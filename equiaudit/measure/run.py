@@ -22,7 +22,7 @@ from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_
 from equiaudit.measure.state import modules_of
 from equiaudit.measure.sweep import describe_trials, sweep
 from equiaudit.measure.twin import make_twin
-from equiaudit.records import Method, Verdict
+from equiaudit.records import Cause, Method, Verdict
 from equiaudit.symmetry import Symmetry
 
 
@@ -107,7 +107,7 @@ class Run:
                 self._evaluator(self.model, None)(self.inputs)
             except Exception as problem:
                 raise Settled(
-                    Verdict.INVALID, f"{mismatch}; the model raises {type(problem).__name__}", "structure"
+                    Verdict.INVALID, f"{mismatch}; the model raises {type(problem).__name__}", Cause.STRUCTURE
                 ) from problem
         try:
             return self.evaluator(self.x["x0"])
@@ -232,7 +232,7 @@ class Run:
             worst_ratio([(r, leaf.value) for r, leaf in zip(outcome.residuals, leaves, strict=True)])
             < 1e-6 * found.error
         ):
-            found.cause = "hidden by parameter"
+            found.cause = Cause.HIDDEN
             found.reason = (
                 "the parameters as they are hide it: with generic values, as after a training step, the symmetry breaks"
             )

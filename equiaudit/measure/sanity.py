@@ -15,7 +15,7 @@ from equiaudit.measure.judge import Judgement
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, medians, rms
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 from equiaudit.representations.structures import leaves, path_name
 from equiaudit.symmetry import UNDECLARED
 
@@ -31,7 +31,7 @@ def look_at_outputs(exam: Examination) -> None:
             Verdict.INVALID,
             "no output is declared, so nothing was compared; outputs= must name at least one leaf of: "
             + ", ".join(path_name(p) for p, _ in leaves(base.outputs)),
-            "structure",
+            Cause.STRUCTURE,
         )
     must_be_finite(exam, base.leaves, "f(x)")
     other: dict[Any, Tensor] = {}
@@ -118,7 +118,7 @@ def must_be_finite(exam: Examination, found: Any, what: str, element: str = "") 
                 Verdict.INVALID,
                 f"{what} has {kind} in {leaf.name}{list(index) if index else ''} "
                 f"({int(bad.sum())} of {bad.numel()} entries){at}",
-                "not finite",
+                Cause.NOT_FINITE,
             )
 
 
@@ -204,7 +204,7 @@ def find_vacuous(exam: Examination) -> None:
             )
             for _ in range(3):  # randomness looks like noise too
                 if repeat := repeatability(exam, exam.available(exam.plan.trials[0])):
-                    raise Settled(Verdict.INVALID, repeat, "not repeatable")
+                    raise Settled(Verdict.INVALID, repeat, Cause.NOT_REPEATABLE)
     if len(exam.vacuous) == len(base.leaves):
         raise Settled(Verdict.VACUOUS, vacuous_sentence(exam))
 

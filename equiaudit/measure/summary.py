@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from equiaudit.measure.judge import Judgement
 from equiaudit.measure.residual import rms
-from equiaudit.records import Check, LeafResult, Verdict, Worst
+from equiaudit.records import Cause, Check, LeafResult, Verdict, Worst
 from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def summarise(exam: Examination) -> None:
     found.sensitivity = max(moves, default=None)
     if exam.constants and found.verdict is Verdict.EXACT:
         kind = str(exam.helpers.declared).removeprefix("torch.")
-        found.cause = f"{kind} constants"
+        found.cause = Cause.of_constants(kind)
         found.notes.append(f"exact to {kind}: what remains ({found.error:.1e}) is the rounding of stored constants")
     for n, text in exam.vacuous.items():
         found.notes.append(f"vacuous: {base.leaves[n].name} {text}; nothing is claimed about it")
@@ -56,7 +56,7 @@ def simplest(bad: list[Judgement]) -> list[Judgement]:
 def tolerate(exam: Examination, bad: list[Judgement]) -> None:
     """APPROXIMATE where every violation is within what the caller allows."""
     tolerance, atol = exam.helpers.tolerance, exam.helpers.atol
-    if exam.found.cause in ("hidden by parameter",):
+    if exam.found.cause == Cause.HIDDEN:
         return
     fine = [(tolerance is not None and j.error <= tolerance) or (atol is not None and j.absolute <= atol) for j in bad]
     if fine and all(fine):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from equiaudit._version import __version__
-from equiaudit.records import SCHEMA_VERSION, Audit
+from equiaudit.records import SCHEMA_VERSION, Audit, Cause
 
 ORIGIN = ("nodeid", "factory", "case", "phase", "outcome", "audits", "tries")
 """Entries of a record that are not the audit's."""
@@ -56,7 +56,7 @@ class Record:
     def status(self) -> str:
         """What ``error`` is: "measured", "not finite" (null in JSON) or "no number" (the audit ended before there was one)."""
         error = self.audit.error
-        if self.audit.cause == "not finite" or (error is not None and not math.isfinite(error)):
+        if self.audit.cause == Cause.NOT_FINITE or (error is not None and not math.isfinite(error)):
             return "not finite"
         return "no number" if error is None else "measured"
 
@@ -71,7 +71,7 @@ class Record:
         rest = {k: v for k, v in data.items() if k != "status"}
         names = {k: rest.pop(k) for k in ORIGIN if k in rest}
         audit = Audit.from_dict(rest)
-        if data.get("status") == "not finite" and audit.cause != "not finite":
+        if data.get("status") == "not finite" and audit.cause != Cause.NOT_FINITE:
             audit = replace(audit, error=math.nan)  # JSON has no word for it
         return cls(audit, **names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from equiaudit.records import Audit
+from equiaudit.records import Audit, Cause
 
 LONG = 80
 """Characters of a comment that repeats an element; the audit has it in full."""
@@ -21,9 +21,9 @@ def replay_options(audit: Audit) -> dict[str, Any]:
         found["which"] = worst.symmetry
     if audit.method.parameters == "generic":
         found["perturb"] = True
-    elif audit.cause == "hidden by parameter":
+    elif audit.cause == Cause.HIDDEN:
         found["perturb"] = "hiding"
-    if audit.cause == "low precision" or audit.method.reference == "the model at its own precision":
+    if audit.cause == Cause.LOW_PRECISION or audit.method.reference == "the model at its own precision":
         found["reference"] = False
     if audit.method.randomness != "refuse":
         found["randomness"] = audit.method.randomness

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from equiaudit.records import Audit, Verdict
+from equiaudit.records import Audit, Cause, Verdict
 
 LIE = "Lie derivative"
 FAR = 100.0
@@ -33,9 +33,9 @@ def suspect(audit: Audit) -> str | None:
     """
     if audit.effort == "replay":
         return None  # one element shows no pattern
-    if audit.verdict not in REAL or audit.cause in ("hidden by parameter", "low precision", "aliasing"):
+    if audit.verdict not in REAL or audit.cause in (Cause.HIDDEN, Cause.LOW_PRECISION, Cause.ALIASING):
         return None  # the reason says it already
-    if audit.cause == "discontinuity":
+    if audit.cause == Cause.DISCONTINUITY:
         return (
             "only the given input breaks: rounding decides a sort, an argmax, nearest neighbours, a cutoff or a frame"
         )

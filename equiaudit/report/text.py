@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from equiaudit.records import Audit, Check, Verdict
+from equiaudit.records import Audit, Cause, Check, Verdict
 from equiaudit.report.cleaning import printable
 from equiaudit.report.lines import python_line
 from equiaudit.report.suspects import suspect
@@ -108,7 +108,7 @@ def allowed(audit: Audit) -> str:
     """What a person allowed, in words."""
     given = [f"{audit.tolerance:g} relative (tolerance=)"] if audit.tolerance is not None else []
     given += [f"{audit.atol:g} absolute (atol=)"] if audit.atol is not None else []
-    if not given and audit.passed and (audit.cause or "").endswith("constants"):
+    if not given and audit.passed and Cause.is_of_constants(audit.cause):
         return "the floor, and what the rounding of stored constants explains"
     return " or ".join(given) or "up to the floor; give tolerance= or atol= to allow more"
 

@@ -15,7 +15,7 @@ from equiaudit.measure.audit import SEVERITY, as_symmetries, audit, replay_line
 from equiaudit.measure.replay import read_elements
 from equiaudit.measure.run import Run
 from equiaudit.measure.state import modules_of, preserved
-from equiaudit.records import Audit, Cost, Verdict
+from equiaudit.records import Audit, Cause, Cost, Verdict
 from equiaudit.strategies.refuting import Hunt
 from equiaudit.strategies.trying import NOT_FINITE, Example, Seen
 from equiaudit.strategies.variation import Variation
@@ -138,7 +138,7 @@ def _with_finding(first: Audit, run: Run, hunts: list[Hunt], layered: bool) -> A
     if lost is not None and lost.minimal is not None and not refuted:
         code = lost.minimal.example
         reason = f"f(ρ(g) x) is not finite for g = {code.element} on {code.variation.code}, and f(x) is"
-        return dataclasses.replace(found, verdict=Verdict.INVALID, cause="not finite", reason=reason)
+        return dataclasses.replace(found, verdict=Verdict.INVALID, cause=Cause.NOT_FINITE, reason=reason)
     if refuted:
         best = first_largest(refuted, lambda h: h.finding.error or 0.0 if h.finding else 0.0)
         return _refuted(found, run, best, layered)
@@ -163,7 +163,7 @@ def _refuted(first: Audit, run: Run, best: Hunt, layered: bool) -> Audit:
     layer = first.first_bad_layer
     if layered and layer is None:
         _, layer = best.at.localised([best.symmetry], found)
-    kept = first.cause if first.cause != "discontinuity" else None  # whether it is one, the nudge has told
+    kept = first.cause if first.cause != Cause.DISCONTINUITY else None  # whether it is one, the nudge has told
     cause = found.cause or kept
     return dataclasses.replace(
         first,
@@ -180,10 +180,10 @@ def _refuted(first: Audit, run: Run, best: Hunt, layered: bool) -> Audit:
 
 
 def _reason(first: Audit, cause: str | None, minimal: Seen) -> str:
-    if first.reason and cause == first.cause and cause != "discontinuity":
+    if first.reason and cause == first.cause and cause != Cause.DISCONTINUITY:
         return first.reason
     place = "the input as given" if minimal.example.variation.plain else "a variation of the input"
-    if cause == "discontinuity":
+    if cause == Cause.DISCONTINUITY:
         return f"{place} breaks it, and no longer when nudged by a millionth: a tie, a cutoff or a degenerate frame"
     if first.verdict.passed:
         return f"an audit alone lets it pass; hypothesis refutes it on {place}, here made as simple as was found"

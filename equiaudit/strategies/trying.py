@@ -25,7 +25,7 @@ from equiaudit.measure.run import Run
 from equiaudit.measure.sanity import check_moves, look_at_outputs, must_be_finite
 from equiaudit.measure.summary import judged_verdict
 from equiaudit.measure.twin import make_twin
-from equiaudit.records import Verdict
+from equiaudit.records import Cause, Verdict
 from equiaudit.representations.image import Image
 from equiaudit.representations.structures import StructureError
 from equiaudit.strategies.poses import SINGULAR, SPECIAL
@@ -34,7 +34,7 @@ from equiaudit.strategies.variation import Variation, vary
 from equiaudit.symmetry import Symmetry
 from equiaudit.ties import first_largest
 
-GENERIC, JUMP, NOT_FINITE, RAISES = "violation", "discontinuity", "not finite", "raises"
+GENERIC, JUMP, NOT_FINITE, RAISES = "violation", Cause.DISCONTINUITY.value, Cause.NOT_FINITE.value, "raises"
 NUDGE, NUDGE_OWN = 1e-6, 1e-3
 """Relative size of the nudge that leaves ties, in double precision and at a model's own."""
 LASTS = 0.1
@@ -144,7 +144,7 @@ class Trier:
         """The finding that ``replay`` gives on the varied input."""
         run = rebased(self.run, self._varied(example.variation))
         found = try_elements(run, self.symmetry, example.elements, "x0", False)
-        if found.cause == "discontinuity" and not self.is_jump(example):
+        if found.cause == Cause.DISCONTINUITY and not self.is_jump(example):
             found.cause = None  # the twin, 5 % away, lies outside the range of poses that break
         return run, found
 
@@ -183,7 +183,7 @@ class Trier:
             check_moves(exam, [trial])  # as replay wants it: an input that g leaves alone shows nothing there
             outcome, rows = exam.try_element(trial)
         except Settled as end:
-            kind = NOT_FINITE if end.cause == "not finite" else ""
+            kind = NOT_FINITE if end.cause == Cause.NOT_FINITE else ""
             return Seen(example, kind, score)
         if score > CLEARLY_WRONG and all(j.within for n, j in enumerate(rows) if n not in exam.vacuous):
             exam.judged = [(outcome, rows)]
@@ -263,7 +263,7 @@ class Trier:
             exam.scales = [Scale.of(leaf, None) for leaf in leaves]
             return exam
         except Settled as end:
-            if end.cause == "not finite" and not variation.plain:
+            if end.cause == Cause.NOT_FINITE and not variation.plain:
                 seen = Seen(Example((self.symmetry.acts.identity(),), variation), NOT_FINITE)
                 self.aside.setdefault(f"f(x) {NOT_FINITE}", seen)
             return None
