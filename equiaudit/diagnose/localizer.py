@@ -116,7 +116,7 @@ class Localizer:
 
     def limit(self, label: str) -> float:
         """The error up to which a layer is fine: rounding, and what is negligible beside the error of the output."""
-        coarse = 64 * roundoff(self.bench.declared)
+        coarse = SAFETY * roundoff(self.bench.declared)
         broken = self.found.verdict in (Verdict.BROKEN, Verdict.APPROXIMATE)
         return max(self.floor(label), min(coarse, 1e-3 * (self.found.error or 0.0)) if broken else coarse)
 

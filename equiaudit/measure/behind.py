@@ -14,6 +14,7 @@ from equiaudit.measure.judge import Judgement, judge
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import Leaf, checked_leaves, pull_back, residuals, rms
+from equiaudit.measure.rules import OWN_AMPLITUDE, OWN_PROBES, OWN_SAFETY
 from equiaudit.measure.sanity import must_be_finite
 from equiaudit.records import Cause, Check, Verdict
 from equiaudit.representations.structures import StructureError
@@ -120,8 +121,8 @@ def try_own_precision(exam: Examination) -> None:
         failed = coarse_failures(exam, reference, outcome)
     if failed and exam.noise is not None:  # one probe may be small by luck: more of them before an accusation
         there = exam.bench.run(trial)
-        for k in range(4):
-            found = exam.bench.probe(there, 4.0, 50 + k)
+        for k in range(OWN_PROBES):
+            found = exam.bench.probe(there, OWN_AMPLITUDE, 50 + k)
             exam.noise = [torch.maximum(exam.noise_like(n, x), x) for n, x in enumerate(found)]
         failed = coarse_failures(exam, reference, outcome)
     if failed:
@@ -155,7 +156,7 @@ def coarse_failures(exam: Examination, base: list[Leaf], outcome: Outcome) -> li
         size = leaf.norms(leaf.value)
         noise = (exam.noise_like(n, size) if exam.noise is not None else 2.0**-53 * size) * u * 2.0**53
         # one probe may be small by luck; so this is wider than the floor in float64
-        floor = 160 * (noise + rms(noise) + u * leaf.made_of(False))
+        floor = OWN_SAFETY * (noise + rms(noise) + u * leaf.made_of(False))
         judgement = judge(leaf, exam.scales[n], residual, floor, outcome)
         if not judgement.within and n not in exam.vacuous:
             failed.append(judgement)

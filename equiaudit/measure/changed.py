@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from equiaudit.measure.precision import copy_model, is_inexact, roundoff
+from equiaudit.measure.rules import SHAKE
 from equiaudit.measure.state import modules_of
 
 HASHES = 2097143
 """A prime: hashes lie below it."""
 
 
-def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = 64.0) -> Any:
+def shake_constants(model: Any, dtype: torch.dtype, seed: int, amplitude: float = SHAKE) -> Any:
     """A copy whose stored numbers that ``dtype`` can't hold exactly are multiplied by 1 + 64·u·ξ.
 
     The factor is keyed by the absolute value, so that numbers which belong together (±c in a Clebsch-Gordan table) stay

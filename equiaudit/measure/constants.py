@@ -10,21 +10,18 @@ from equiaudit.measure.bench import Outcome
 from equiaudit.measure.judge import Judgement
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import rms
+from equiaudit.measure.rules import GROWTH, KNOWN, SHAKES, SMALL
 from equiaudit.representations.structures import Path
 from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
 
-SHAKES, GROWTH = 3, 3.0
-KNOWN = 16.0
-"""A later violation this much below what a shake did to the same leaf is explained without shaking again."""
-
 
 def is_rounding_of_constants(exam: Examination, outcome: Outcome, worst: Judgement) -> bool:
     """Whether a small violation grows with the rounding of stored constants: then those make it, not the model."""
     coarse = exam.helpers.declared != torch.float64 and exam.bench.evaluator.dtype == torch.float64
-    if not coarse or not worst.error < 2000 * roundoff(exam.helpers.declared):
+    if not coarse or not worst.error < SMALL * roundoff(exam.helpers.declared):
         return False
     path = worst.leaf.path
     if path not in outcome.by_constants:

@@ -13,11 +13,25 @@ from equiaudit.measure.bench import Bench, Outcome, Scale
 from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.explain import explain_failure
 from equiaudit.measure.finding import Finding, Helpers, Settled
-from equiaudit.measure.judge import ACCEPT, CLEARLY_WRONG, DOUBLE, OWN, Floor, Judgement, judge
+from equiaudit.measure.judge import Floor, Judgement, judge
 from equiaudit.measure.jumps import find_jump, find_tie
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import checked_leaves, median, rms
+from equiaudit.measure.rules import (
+    ACCEPT,
+    ACCUSE,
+    ACTION,
+    BLURRED,
+    CLEAR,
+    CLEARLY_WRONG,
+    DOUBLE,
+    EXACT_ACTION,
+    LOUD,
+    OPEN,
+    OWN,
+    PARTS,
+)
 from equiaudit.measure.sanity import (
     check_moves,
     find_vacuous,
@@ -32,18 +46,6 @@ from equiaudit.records import Cause, Verdict
 from equiaudit.representations.structures import Path, StructureError
 
 __all__ = ["Examination", "Finding", "Helpers", "Settled"]
-
-
-OPEN = 0.05
-"""Relative floor above which the error of turning an image leaves a claim open."""
-
-
-CLEAR, ACCUSE = 1e4, 3
-"""An error so many times its floor ends the probing, but not before so many probes: one may be small by luck."""
-
-
-LOUD = 1e-6
-"""Relative error above which a double-precision run is not called exact, whatever the noise."""
 
 
 class Examination:
@@ -145,7 +147,7 @@ class Examination:
         base = self.bench.base(trial.base)
         must_be_finite(self, checked_leaves(self.bench.symmetry, outcome.moved), "f(ρ(g) x)", repr(outcome.element))
         action = self.bench.action_error(outcome)
-        if trial.between or action > 1e-9:
+        if trial.between or action > EXACT_ACTION:
             return outcome, self.judge_between(outcome, action)
         floor = Floor(self.bench, outcome, self.rules.safety)
         accept = self.rules.accept
@@ -186,13 +188,13 @@ class Examination:
         VACUOUS where that error is so large that the claim stays open.
         """
         base = self.bench.base(outcome.trial.base)
-        self.blurred = self.blurred or action > 1e-6
+        self.blurred = self.blurred or action > BLURRED
         floors = []
         for n, leaf in enumerate(base.leaves):
             size = leaf.norms(leaf.value)
-            noise = 64 * self.noise_like(n, size)
+            noise = PARTS * self.noise_like(n, size)
             unit = ACCEPT * (self.scales[n].rows_like(size) + size)
-            floors.append(noise + unit + 4 * action * (rms(size) + rms(self.scales[n].sensitivity) / JITTER))
+            floors.append(noise + unit + ACTION * action * (rms(size) + rms(self.scales[n].sensitivity) / JITTER))
         rows = self.judge_all(outcome, floors)
         live = [j for n, j in enumerate(rows) if n not in self.vacuous]
         if max((j.floor for j in live), default=0.0) > OPEN:

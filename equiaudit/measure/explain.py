@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from equiaudit.measure.bench import Outcome
 from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.finding import Settled
-from equiaudit.measure.judge import ACCEPT, Judgement
+from equiaudit.measure.judge import Judgement
 from equiaudit.measure.plan import Trial, single_parts
 from equiaudit.measure.residual import checked_leaves, medians
+from equiaudit.measure.rules import ACCEPT, EXACT_ACTION, PARTS
 from equiaudit.measure.sanity import must_be_finite, repeatability
 from equiaudit.records import Cause, Verdict
 
@@ -24,7 +25,7 @@ def explain_failure(exam: Examination, outcome: Outcome, rows: list[Judgement]) 
         raise Settled(Verdict.INVALID, repeat, Cause.NOT_REPEATABLE)
     exam.found.verdict = Verdict.BROKEN
     exam.found.worst_trial = outcome
-    if outcome.trial.between or exam.bench.action_error(outcome) > 1e-9:
+    if outcome.trial.between or exam.bench.action_error(outcome) > EXACT_ACTION:
         exam.found.cause = Cause.ALIASING
         exam.found.reason = (
             "whole-pixel shifts, quarter turns and flips hold; between pixels the model aliases (nonlinearities, strides and "
@@ -61,7 +62,7 @@ def take_apart(exam: Examination) -> None:
         for n, leaf in enumerate(exam.bench.base(outcome.trial.base).leaves):
             size = leaf.norms(leaf.value)
             noise = exam.noise_like(n, size)
-            floors.append(64 * (noise + medians(noise)) + ACCEPT * exam.scales[n].rows_like(size))
+            floors.append(PARTS * (noise + medians(noise)) + ACCEPT * exam.scales[n].rows_like(size))
         rows = exam.judge_all(outcome, floors)
         if any(not j.within for j in rows) and is_rounding_of_constants(exam, outcome, worst_of(exam, rows)):
             rows = [dataclasses.replace(j, within=True) for j in rows]

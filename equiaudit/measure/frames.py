@@ -11,6 +11,7 @@ from equiaudit.measure.bench import Bench
 from equiaudit.measure.examine import Finding
 from equiaudit.measure.precision import is_inexact
 from equiaudit.measure.residual import checked_leaves, rms
+from equiaudit.measure.rules import FELT
 from equiaudit.representations.base import FromFunction, Representation
 from equiaudit.representations.simple import Vector
 from equiaudit.representations.structures import Path, leaves, map_leaves, path_name
@@ -42,7 +43,7 @@ def carried_frames(bench: Bench, found: Finding) -> list[str]:
             continue
         there = {leaf.path: leaf.value for leaf in out}
         felt = max((_apart(leaf.value, there.get(leaf.path)) for leaf in base.leaves), default=0.0)
-        if felt > 1e-9:
+        if felt > FELT:
             name = path_name(path, "the input")
             notes.append(
                 f"input {name} (shape {list(value.shape)}) is not declared and was not transformed, yet turning it changes the "

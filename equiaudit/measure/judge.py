@@ -11,32 +11,8 @@ from torch import Tensor
 from equiaudit.measure.bench import Bench, Outcome, Scale
 from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import Leaf, medians, rms
+from equiaudit.measure.rules import AMPLITUDES
 from equiaudit.ties import first_argmax
-
-CLEARLY_WRONG = 2.0**-14
-ACCEPT = 2.0**-36
-AMPLITUDES = (2.0, 4.0, 8.0, 16.0, 16.0, 16.0)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How rounding is told from a violation in one precision.
-
-    Args:
-        accept: relative residual (of s_row) below which no probe is needed.
-        safety: what the noise is multiplied by.
-        probes: how many probes at the least.
-        amplified: sensitivity in units of the noise up to which an output is only rounding.
-    """
-
-    accept: float
-    safety: float
-    probes: int
-    amplified: float
-
-
-DOUBLE = Rules(ACCEPT, 64.0, 1, 1000.0)
-OWN = Rules(0.0, 8.0, 4, 2.0)
 
 
 @dataclass

@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from equiaudit.measure.bench import Outcome
-from equiaudit.measure.judge import CLEARLY_WRONG, Judgement, judge
+from equiaudit.measure.judge import Judgement, judge
 from equiaudit.measure.noise import JUMPING
+from equiaudit.measure.rules import CLEAR, CLEARLY_WRONG, EXACT_ACTION, TIE_AMPLITUDE, TIE_ELEMENTS
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
@@ -22,14 +23,14 @@ def find_jump(exam: Examination) -> tuple[Outcome, list[Judgement]] | None:
             n for n, j in enumerate(rows)
             if n not in exam.vacuous and exam.ratio(n, j.leaf, outcome.residuals[n]) > CLEARLY_WRONG
         ]  # fmt: skip
-        if outcome.trial.base != "x0" or not clear or exam.bench.action_error(outcome) > 1e-9:
+        if outcome.trial.base != "x0" or not clear or exam.bench.action_error(outcome) > EXACT_ACTION:
             continue
         there, judged = exam.try_element(dataclasses.replace(outcome.trial, base="x1", probe=True))
         exam.judged.append((there, judged))
         quiet = exam.last_floor
         for n in clear:
             again = judge(rows[n].leaf, exam.scales[n], outcome.residuals[n], quiet[n], outcome)
-            if again.excess > 1e4:
+            if again.excess > CLEAR:
                 rows[n] = again
         if not all(rows[n].within for n in clear):
             return outcome, rows
@@ -49,13 +50,13 @@ def find_tie(exam: Examination) -> tuple[Outcome, list[Judgement]] | None:
     if outcome is None or outcome.trial.between:
         return None
     leaves_ = exam.bench.base("x0").leaves
-    noise = exam.bench.probe(outcome, 16.0, 99)
+    noise = exam.bench.probe(outcome, TIE_AMPLITUDE, 99)
     for n, (leaf, found) in enumerate(zip(leaves_, noise, strict=True)):
-        quiet = 1e4 * (exam.noise_like(n, found) + 2.0**-53 * leaf.norms(leaf.value))
-        jumps = (16 * found > CLEARLY_WRONG * exam.scales[n].rows_like(found)) & (found > quiet)
+        quiet = CLEAR * (exam.noise_like(n, found) + 2.0**-53 * leaf.norms(leaf.value))
+        jumps = (TIE_AMPLITUDE * found > CLEARLY_WRONG * exam.scales[n].rows_like(found)) & (found > quiet)
         if n in exam.vacuous or not bool(jumps.any()):
             continue
-        for _ in range(8):
+        for _ in range(TIE_ELEMENTS):
             group, count = exam.bench.symmetry.acts, exam.helpers.count
             elements = tuple(group.sample(exam.helpers.rng) for _ in range(count))
             again, rows = exam.try_element(dataclasses.replace(outcome.trial, elements=elements))

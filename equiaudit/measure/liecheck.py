@@ -9,17 +9,23 @@ import torch
 
 from equiaudit.measure.differences import cross_check
 from equiaudit.measure.examine import Examination, Finding
-from equiaudit.measure.judge import ACCEPT
 from equiaudit.measure.lie import Slope, directions, slope
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.residual import rms
+from equiaudit.measure.rules import (
+    ACCEPT,
+    SETTLED,
+    SLOPE_APART,
+    SLOPE_BELIEVED,
+    SLOPE_DIFFERENCES,
+    SLOPE_EXCESS,
+    SLOPE_ROUNDING,
+    STEP,
+)
 from equiaudit.measure.sweep import generator_name
 from equiaudit.records import Check, Method, Verdict
 from equiaudit.representations.structures import StructureError
 from equiaudit.ties import first_largest
-
-STEP = 0.05
-"""Parameter of the finite element that cross-checks a derivative (radians; RMS radii for translations)."""
 
 
 def check_slope(
@@ -90,8 +96,8 @@ def check_slope(
         if (
             exact
             and not examination.constants
-            and error > max(1e-9, 1e3 * _resolution(slopes[0], scale))
-            and check > 1e-3 * error
+            and error > max(SLOPE_BELIEVED, SLOPE_EXCESS * _resolution(slopes[0], scale))
+            and check > SLOPE_APART * error
         ):
             found.notes.append(
                 f"the derivative backend {slopes[0].backend} gives {error:.1e} where finite elements give no violation; "
@@ -107,8 +113,8 @@ def _size(found: Slope, scale: dict) -> float:
 def _resolution(found: Slope, scale: dict) -> float:
     sizes = [(rms(found.moved[p]) + rms(found.turned[p])) / (scale[p] or 1.0) for p in found.values if p in scale]
     # central differences say how far they may be off themselves
-    errors = [4 * rms(e) / (scale[p] or 1.0) for p, e in found.errors.items() if p in scale]
-    return max(ACCEPT, max(sizes, default=0.0) * 2.0**-40, max(errors, default=0.0))
+    errors = [SLOPE_DIFFERENCES * rms(e) / (scale[p] or 1.0) for p, e in found.errors.items() if p in scale]
+    return max(ACCEPT, max(sizes, default=0.0) * SLOPE_ROUNDING, max(errors, default=0.0))
 
 
 def _parts(group, rows, scale, exact: bool, per_generator: bool, broken: Verdict, fine: set[str]) -> list[Check]:  # type: ignore[no-untyped-def]
@@ -119,7 +125,7 @@ def _parts(group, rows, scale, exact: bool, per_generator: bool, broken: Verdict
         total = float(np.sqrt(sum(v * v for v in sizes.values())))
         floor = max((_resolution(s, scale) for s in mine.values()), default=0.0)
         # finite elements have told this part's rounding of constants from a violation
-        settled = total < 1e-4 and part.name in fine
+        settled = total < SETTLED and part.name in fine
         verdict = Verdict.EXACT if exact or settled or total <= floor else broken
         checks.append(Check(f"Lie derivative, {part.name}", "lie", verdict, total, floor, None, None, len(mine)))
         if per_generator:

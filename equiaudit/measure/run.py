@@ -18,6 +18,7 @@ from equiaudit.measure.liecheck import check_slope
 from equiaudit.measure.plan import plan_trials
 from equiaudit.measure.precision import CopyFailed, cast_inputs, copy_model, declared_dtype, describe_mismatch, roundoff
 from equiaudit.measure.residual import worst_ratio
+from equiaudit.measure.rules import HIDES
 from equiaudit.measure.scope import pixel_elements, unchecked_outputs, untested_parts
 from equiaudit.measure.state import modules_of
 from equiaudit.measure.sweep import describe_trials, sweep
@@ -230,7 +231,7 @@ class Run:
             return
         if (
             worst_ratio([(r, leaf.value) for r, leaf in zip(outcome.residuals, leaves, strict=True)])
-            < 1e-6 * found.error
+            < HIDES * found.error
         ):
             found.cause = Cause.HIDDEN
             found.reason = (

@@ -15,6 +15,7 @@ from equiaudit.measure.judge import Judgement
 from equiaudit.measure.plan import Trial
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import checked_leaves, medians, rms
+from equiaudit.measure.rules import MOVES_INPUT, MOVES_OUTPUT, REPEATS, REPEATS_ROUNDING, REPEATS_SIZE, STILL
 from equiaudit.records import Cause, Verdict
 from equiaudit.representations.structures import leaves, path_name
 from equiaudit.symmetry import UNDECLARED
@@ -86,7 +87,7 @@ def look_at_moved(exam: Examination) -> None:
             if n not in exam.vacuous or other is None or other.shape != leaf.value.shape:
                 continue
             apart = leaf.norms(other - leaf.value)
-            if rms(apart) > 1e-6 * (rms(leaf.value) or 1.0):
+            if rms(apart) > MOVES_OUTPUT * (rms(leaf.value) or 1.0):
                 wake(exam, n, apart)
         if len(exam.vacuous) < len(base.leaves):
             return
@@ -147,7 +148,7 @@ def _moves(exam: Examination, trial: Trial) -> bool:
         elif value.shape != now.shape or value.dtype != now.dtype:
             return True
         elif is_inexact(value):
-            if rms(now - value) > 1e-9 * rms(value):
+            if rms(now - value) > MOVES_INPUT * rms(value):
                 return True
         elif not torch.equal(value, now):
             return True
@@ -167,8 +168,8 @@ def _repeated(exam: Examination, trial: Trial) -> str | None:
         if other is None or other.shape != leaf.value.shape:
             return f"not repeatable: {leaf.name} has another shape when the same input is given again"
         apart = leaf.norms(other - leaf.value)
-        limit = max(1e-10, 64 * roundoff(exam.bench.evaluator.dtype or exam.helpers.declared)) * (
-            exam.scales[n].rows_like(apart) + 1e-6 * leaf.norms(leaf.value)
+        limit = max(REPEATS, REPEATS_ROUNDING * roundoff(exam.bench.evaluator.dtype or exam.helpers.declared)) * (
+            exam.scales[n].rows_like(apart) + REPEATS_SIZE * leaf.norms(leaf.value)
         )
         if bool((apart > limit).any()):
             size = rms(apart) / exam.scales[n].typical
@@ -198,7 +199,7 @@ def find_vacuous(exam: Examination) -> None:
                 if "zero" in exact
                 else (
                     "does not depend on the input beyond rounding"
-                    if rms(scale.sensitivity) < 1e-6 * (rms(scale.size) or 1.0)
+                    if rms(scale.sensitivity) < STILL * (rms(scale.size) or 1.0)
                     else "is rounding noise amplified to the size of the output"
                 )
             )

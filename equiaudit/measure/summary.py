@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from equiaudit.measure.judge import Judgement
 from equiaudit.measure.residual import rms
+from equiaudit.measure.rules import AS_LARGE
 from equiaudit.records import Cause, Check, LeafResult, Verdict, Worst
 from equiaudit.ties import first_largest
 
 if TYPE_CHECKING:
     from equiaudit.measure.examine import Examination
-
-
-AS_LARGE = 0.5
-"""The share of the largest violation that one part of the group alone must show, to be shown in place of it."""
 
 
 def summarise(exam: Examination) -> None:

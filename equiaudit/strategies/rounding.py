@@ -13,9 +13,9 @@ from torch import Tensor
 from equiaudit.groups.base import Element
 from equiaudit.measure.bench import Bench, Outcome
 from equiaudit.measure.examine import Examination
-from equiaudit.measure.judge import ACCEPT
 from equiaudit.measure.precision import is_inexact, roundoff
 from equiaudit.measure.residual import Leaf, checked_leaves, medians, pull_back
+from equiaudit.measure.rules import ACCEPT
 from equiaudit.representations.base import Representation
 from equiaudit.representations.simple import Points, Scalar, Vector
 from equiaudit.representations.structures import Path, leaves, map_leaves

@@ -15,12 +15,12 @@ from equiaudit.measure.constants import is_rounding_of_constants, worst_of
 from equiaudit.measure.evaluate import Evaluator
 from equiaudit.measure.examine import Examination
 from equiaudit.measure.finding import Finding, Settled
-from equiaudit.measure.judge import CLEARLY_WRONG
 from equiaudit.measure.jumps import find_jump
 from equiaudit.measure.plan import Plan, Trial
 from equiaudit.measure.precision import cast_inputs
 from equiaudit.measure.replay import try_elements
 from equiaudit.measure.residual import checked_leaves
+from equiaudit.measure.rules import CLEARLY_WRONG
 from equiaudit.measure.run import Run
 from equiaudit.measure.sanity import check_moves, look_at_outputs, must_be_finite
 from equiaudit.measure.summary import judged_verdict
