@@ -156,7 +156,7 @@ def coarse_failures(exam: Examination, base: list[Leaf], outcome: Outcome) -> li
         size = leaf.norms(leaf.value)
         noise = (exam.noise_like(n, size) if exam.noise is not None else 2.0**-53 * size) * u * 2.0**53
         # one probe may be small by luck; so this is wider than the floor in float64
-        floor = OWN_SAFETY * (noise + rms(noise) + u * leaf.made_of(False))
+        floor = OWN_SAFETY * (noise + rms(noise) + u * leaf.made_of())
         judgement = judge(leaf, exam.scales[n], residual, floor, outcome)
         if not judgement.within and n not in exam.vacuous:
             failed.append(judgement)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from equiaudit.measure.bench import Bench, Outcome, Scale
-from equiaudit.measure.precision import roundoff
 from equiaudit.measure.residual import Leaf, medians, rms
 from equiaudit.measure.rules import AMPLITUDES
 from equiaudit.ties import first_argmax
@@ -52,7 +51,7 @@ class Floor:
 
     def rows(self, n: int, leaf: Leaf, repeat: float = 0.0, unit: float = 2.0**-53) -> Tensor:
         """safety·(N + median N + 8·repeat + u·m) for leaf number n, m what a row is made of."""
-        made_of = leaf.made_of(unit <= roundoff(torch.float64))
+        made_of = leaf.made_of()
         noise = self.noise[n] if self.noise is not None else torch.zeros_like(made_of)
         return self.safety * (noise + medians(noise) + 8 * repeat + unit * made_of)
 

@@ -39,16 +39,19 @@ class Leaf:
         """Norms of the rows of a tensor of this leaf's shape: vectors along ``span``, single entries elsewhere."""
         return x.norm(dim=self.span) if self.span else x.abs()
 
-    def made_of(self, double: bool) -> Tensor:
+    def made_of(self) -> Tensor:
         """How large the numbers are that each row is made of: rounding is at least a share of them, however small the row is.
 
-        A turn mixes a row with others, of which some vanish here and not there: pixels, channels, components. In double
-        precision the whole leaf bounds that and costs no resolution; below it, what stands in the same column.
+        A turn mixes pixels and their channels, of which some vanish here and not there, so the whole image bounds that. Other
+        columns may differ by magnitudes, and each counts by itself.
         """
         size = self.norms(self.value)
-        wide = double or self.grid or size.dim() < 2
-        least = torch.full_like(size, rms(size)) if wide else size.square().mean(tuple(range(size.dim() - 1))).sqrt()
-        return torch.maximum(size + medians(size), least.expand_as(size))
+        found = size + medians(size)
+        if self.grid:
+            return found.clamp(min=rms(size))
+        if size.dim() > 1:
+            return torch.maximum(found, size.square().mean(tuple(range(size.dim() - 1))).sqrt())
+        return torch.where(found > 0, found, torch.full_like(found, rms(size)))
 
 
 def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
@@ -82,7 +85,7 @@ def checked_leaves(symmetry: Symmetry, outputs: Any) -> list[Leaf]:
                     raise StructureError(f"{path_name(where)} can't be {rep!r} of {symmetry.group!r}: {problem}")
             span = () if isinstance(rep, FromFunction) else rep.rows(leaf)
             wide = leaf.to(widen(leaf.dtype) if leaf.is_floating_point() or leaf.is_complex() else torch.float64)
-            found.append(Leaf(where, wide, span, repr(rep), leaf.dtype, hasattr(rep, "action_error")))
+            found.append(Leaf(where, wide, span, repr(rep), leaf.dtype, rep.on_grid))
     return found
 
 

@@ -34,6 +34,8 @@ class Representation(ABC):
     """Whether ``act`` moves data without rounding."""
     relabels: bool = False
     """Whether it acts by permutations of nodes and edges, which needs to know how these belong to samples."""
+    on_grid: bool = False
+    """Whether it moves pixels, so that entries of different columns change places."""
 
     @abstractmethod
     def act(self, g: Element, x: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ class Image(Representation):
     [[2, 1], [4, 3]]
     """
 
+    on_grid = True
+
     def __init__(
         self,
         dims: tuple[int, ...] = (-2, -1),

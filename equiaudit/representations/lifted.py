@@ -31,7 +31,8 @@ class OnMember(MatrixRepresentation):
 
     def __init__(self, member: int, rep: Representation) -> None:
         self.member, self.rep = member, rep
-        self.axis, self.exact, self.relabels = rep.axis, rep.exact, rep.relabels
+        self.axis, self.exact = rep.axis, rep.exact
+        self.relabels, self.on_grid = rep.relabels, rep.on_grid
 
     def _group(self, group: Group) -> Group:
         if not isinstance(group, DirectProduct) or not 0 <= self.member < len(group.groups):

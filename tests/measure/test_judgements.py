@@ -328,6 +328,8 @@ def test_no_floor_is_below_the_roundoff_of_what_a_row_is_made_of() -> None:
 
     value = torch.zeros(50, 4, dtype=torch.float64)
     value[0] = torch.tensor([1.0, 1.0, 1e-9, 0.0], dtype=torch.float64)
-    leaf = Leaf((), value, (), "", torch.float64)
-    assert bool((leaf.made_of(True) >= value.square().mean().sqrt() * (1 - 1e-12)).all())
-    assert float(leaf.made_of(False)[1, 2]) == pytest.approx(1e-9 / 50**0.5)  # columns may differ by magnitudes
+    columns, image = Leaf((), value, (), "", torch.float64), Leaf((), value, (), "", torch.float64, grid=True)
+    assert bool((image.made_of() >= value.square().mean().sqrt() * (1 - 1e-12)).all())
+    assert columns.made_of()[1, :3].tolist() == pytest.approx([50**-0.5, 50**-0.5, 1e-9 * 50**-0.5])  # each by itself
+    few = Leaf((), torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64), (), "", torch.float64)
+    assert few.made_of()[1:].tolist() == [0.5, 0.5, 0.5]
