@@ -150,7 +150,7 @@ CASES = (
         ("ase", "e3nn"),
     ),
     Case(
-        "e3nn potential, a bias on vectors planted",
+        "e3nn potential, a bias on vectors (planted)",
         broken_potential,
         "BROKEN",
         "the planted bug: a bias is a fixed direction, and vectors must not have one",
@@ -165,7 +165,7 @@ CASES = (
         IMAGES,
     ),
     Case(
-        "escnn C4 network, 64 pixels: a size that does not fit",
+        "escnn C4 network, 64 pixels (planted)",
         even_portrait,
         "BROKEN",
         "stride 2 does not divide 63: a turn keeps other pixels",
@@ -173,7 +173,7 @@ CASES = (
         layers=True,
     ),
     Case(
-        "transformer, turned points: a claim that is false",
+        "transformer, turned points (planted)",
         turned_fullerene,
         "BROKEN",
         "nothing in it knows what a turn is; this is by how much it misses",

@@ -70,9 +70,7 @@ def test_it_prints_a_table_the_element_and_the_name_of_the_file(two, tmp_path, c
         f"wrote {html}",
     ):
         assert words in out, words
-    assert "transformer, turned points: a claim that is false is not equivariant under SO(3)" in html.read_text(
-        encoding="utf-8"
-    )
+    assert "transformer, turned points (planted) is not equivariant under SO(3)" in html.read_text(encoding="utf-8")
 
 
 def test_a_wrong_verdict_gives_exit_status_1_and_its_whole_text(monkeypatch, capsys):
@@ -89,9 +87,7 @@ def test_a_missing_library_is_told_and_the_rest_goes_on(two, monkeypatch, capsys
     monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None if name == "ase" else real(name))
     assert demo.main([]) == 0
     out = capsys.readouterr().out
-    assert (
-        'not run: transformer, turned points: a claim that is false, which needs ase: pip install -e ".[demo]"' in out
-    )
+    assert 'not run: transformer, turned points (planted), which needs ase: pip install -e ".[demo]"' in out
     assert "1 of 1 verdicts as expected" in out
     assert "1 not run" in out
 
