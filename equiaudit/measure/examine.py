@@ -93,7 +93,6 @@ class Examination:
         for trial in self.plan.trials:
             self.helpers.progress(trial.name)
             outcome, rows = self.try_element(self.available(trial))
-            wake_seen(self, rows)
             self.judged.append((outcome, rows))
             if all(j.within for n, j in enumerate(rows) if n not in self.vacuous):
                 continue
@@ -104,28 +103,36 @@ class Examination:
             rows[:] = [dataclasses.replace(j, within=True) for j in rows]
         find_vacuous(self)
         failed = failed or find_jump(self) or find_tie(self)
-        hidden = [j for o, js in self.judged for n, j in enumerate(js) if n not in self.vacuous and not o.trial.between]
-        loud = max((j.error for j in hidden), default=0.0)
-        if failed is None and self.rules is DOUBLE and loud > LOUD and not self.blurred and not self.constants:
+        if failed is not None:
+            explain_failure(self, *failed)
+        else:
+            self.refuse_doubt()
+            look_behind(self)
+        summarise(self)
+
+    def refuse_doubt(self) -> None:
+        """Where all is within its floor, but only because the floor is so high, or other poses could not be tried.
+
+        Raises:
+            Settled: VACUOUS or INVALID.
+        """
+        live = [j for o, js in self.judged for n, j in enumerate(js) if n not in self.vacuous and not o.trial.between]
+        loud = max((j.error for j in live), default=0.0)
+        if self.rules is DOUBLE and loud > LOUD and not self.blurred and not self.constants:
             raise Settled(
                 Verdict.VACUOUS,
                 f"f(ρ(g) x) differs by {loud:.1g}, and rounding noise alone moves the output as much, in float64: an unstable or "
                 "discontinuous model, or one that changes from call to call, hides any violation here",
             )
-        if failed is None and self.open:
+        if self.open:
             raise Settled(Verdict.VACUOUS, self.open)
-        if failed is None and self.pole:
+        if self.pole:
             raise Settled(
                 Verdict.INVALID,
                 "f(x) is not finite where an edge lies exactly along a lab axis, and finite in other poses: "
                 "a division or a square root fails at a pole",
                 Cause.NOT_FINITE,
             )
-        if failed is not None:
-            explain_failure(self, *failed)
-        else:
-            look_behind(self)
-        summarise(self)
 
     def available(self, trial: Trial) -> Trial:
         """The trial on the twin, or on the input itself where there is no twin."""
@@ -136,7 +143,12 @@ class Examination:
     # -- trials -----------------------------------------------------------------------------------------------------
 
     def try_element(self, trial: Trial) -> tuple[Outcome, list[Judgement]]:
-        """One forward, and as many probes as it takes to tell an error from rounding."""
+        """One forward, and as many probes as it takes to tell an error from rounding; what it shows is alive."""
+        outcome, rows = self._tried(trial)
+        wake_seen(self, rows)
+        return outcome, rows
+
+    def _tried(self, trial: Trial) -> tuple[Outcome, list[Judgement]]:
         try:
             outcome = self.bench.run(trial)
         except StructureError:

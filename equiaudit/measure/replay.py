@@ -212,4 +212,6 @@ def _judge(examination: Examination, trial: Trial, hiding: bool) -> None:
             found.cause = (
                 Cause.HIDDEN if hiding else Cause.ALIASING if trial.between else Cause.DISCONTINUITY if jumps else None
             )
+    if within(rows):
+        examination.refuse_doubt()
     summarise(examination)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from equiaudit import Symmetry, Verdict, audit
+from equiaudit import Symmetry, Verdict, audit, replay
 from equiaudit.groups import SO, Cyclic, E
 from equiaudit.representations import Image, Representation
 
@@ -333,3 +333,50 @@ def test_no_floor_is_below_the_roundoff_of_what_a_row_is_made_of() -> None:
     assert columns.made_of()[1, :3].tolist() == pytest.approx([50**-0.5, 50**-0.5, 1e-9 * 50**-0.5])  # each by itself
     few = Leaf((), torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64), (), "", torch.float64)
     assert few.made_of()[1:].tolist() == [0.5, 0.5, 0.5]
+
+
+# -- audit and replay agree --------------------------------------------------------------------------------------------
+
+STEEP = [1e6, 1e9, 1e10, 3e10, 1e11, 3e11]
+
+
+@pytest.mark.parametrize("steep", STEEP)
+def test_a_replay_refuses_the_doubt_that_an_audit_refuses(steep: float) -> None:
+    x = CLOUD.double()
+
+    def model(v: Tensor) -> Tensor:
+        return torch.sin(steep * v.norm(dim=-1))
+
+    found = audit(model, x, INVARIANT, derivative="off")
+    for seed in range(3):
+        again = replay(model, x, INVARIANT, SO(3).sample(seed), seed=seed)
+        assert again.verdict is found.verdict, str(again)
+
+
+@pytest.mark.parametrize("on", ["given", "twin"])
+def test_a_replay_says_that_a_model_fails_at_a_pole(on: str) -> None:
+    def pole(v: Tensor) -> Tensor:
+        d = v[:, None] - v[None]
+        flat, r = d[..., :2].norm(dim=-1), d.norm(dim=-1)
+        off = ~torch.eye(len(v), dtype=torch.bool)
+        return (r[off] * (flat[off] / flat[off])).sum()
+
+    claim = Symmetry(SO(3), "points", "invariant")
+    found = audit(pole, CLOUD, claim, derivative="off")
+    again = replay(pole, CLOUD, claim, SO(3).exp(0.3, 0.4, 0.5), on=on)
+    assert (again.verdict, again.cause) == (found.verdict, found.cause) == (Verdict.INVALID, "not finite")
+
+
+@pytest.mark.parametrize("case", STILL)
+def test_a_replay_says_of_a_still_leaf_what_the_audit_says(case: str) -> None:
+    leaf, rep, expected = STILL[case]
+    claim = Symmetry(SO(3), "vector", {"energy": "invariant", "still": rep})
+
+    def model(v: Tensor) -> dict[str, Tensor]:
+        return {"energy": v.norm(dim=-1).sum(), "still": leaf(v)}
+
+    found = audit(model, CLOUD, claim)
+    assert found.worst is not None
+    again = replay(model, CLOUD, claim, found.worst.element, on=found.worst.on)
+    assert again.verdict is found.verdict is expected, str(again)
+    assert again.error == pytest.approx(found.error, rel=1e-3, abs=1e-12)
