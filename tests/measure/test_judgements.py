@@ -25,7 +25,7 @@ VECTOR, INVARIANT = Symmetry(SO(3), "vector", "vector"), Symmetry(SO(3), "vector
 @pytest.mark.parametrize("size", [1e6, 1e8])
 @pytest.mark.parametrize("rows", [2, 8, 64])
 def test_an_ill_conditioned_invariant_is_not_accused_whatever_the_seed(size: float, rows: int) -> None:
-    for seed in range(20):
+    for seed in range(8):
         x = torch.randn(rows, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         found = audit(lambda v: torch.sin(size * v.norm(dim=-1)), x, INVARIANT, seed=seed, derivative="off")
         assert found.verdict in (Verdict.EXACT, Verdict.VACUOUS), f"seed {seed}: {found}"
@@ -45,7 +45,7 @@ NUMBERS: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-@pytest.mark.parametrize("leak", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("leak", [1e-3, 1e-9])
 def test_a_number_keeps_its_digits(kind: str, leak: float) -> None:
     def energy(v: Tensor, leak: float = leak) -> Tensor:
         return v.norm(dim=-1).sum() - 1000 + leak * v[0, 2]  # a lab axis, beside an offset as a total energy has
@@ -84,7 +84,7 @@ STILL: dict[str, tuple[Callable[[Tensor], Tensor], str, Verdict]] = {
 def test_a_still_leaf_is_vacuous_only_where_no_element_breaks_it(case: str) -> None:
     leaf, rep, expected = STILL[case]
     claim = Symmetry(SO(3), "vector", {"energy": "invariant", "still": rep})
-    for seed in range(8):
+    for seed in range(4):
         x = torch.randn(6, 3, generator=torch.Generator().manual_seed(seed))
         found = audit(lambda v: {"energy": v.norm(dim=-1).sum(), "still": leaf(v)}, x, claim, seed=seed)
         assert found.verdict is expected, f"seed {seed}: {found}"

@@ -36,6 +36,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1100,900",
 )  # fmt: skip
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver"),
     # sockets and pipes of the driver that are closed when they are collected
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -380,7 +381,6 @@ PARSED = 150_000
 """Elements that a page of 2,000 audits may have before it is scrolled: about a second of parsing. All at once, it has 400,000."""
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("failing", [10, 80], ids="{} % fail".format)
 def test_two_thousand_audits_open_at_once(visit, make, failing):
     layers = tuple(
