@@ -12,7 +12,7 @@ from equiaudit import audit
 from equiaudit.groups import SO
 
 SEEDS = (0, 1)
-EVERY_DAY = 4
+EVERY_DAY = 8
 """One case of so many is tried in every run, at the first seed; all of them, at every seed, in the long ones."""
 
 

@@ -21,7 +21,10 @@ def named(label):
     return next(case for case in CASES if case.label.startswith(label))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.label, marks=[pytest.mark.long] * (c.label == "e3nn potential")) for c in CASES],
+)
 def test_each_case_has_its_verdict(case):
     if demo.missing_libraries(case.needs):
         pytest.skip(f"needs {', '.join(case.needs)}")

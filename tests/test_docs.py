@@ -182,7 +182,9 @@ def rewrite_outputs(page: Path) -> bool:
 
 def is_long(page: Path) -> bool:
     """Whether a page starts processes, each of which loads torch, or trains."""
-    return page.name == "nbody.md" or any(block.directive == "shell" for block in read_blocks(page.read_text()))
+    return page.name in ("nbody.md", "relaxation.md") or any(
+        block.directive == "shell" for block in read_blocks(page.read_text())
+    )
 
 
 SENSITIVE = ("README.md", "tutorial.md", "verdicts.md", "concepts.md")

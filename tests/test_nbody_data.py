@@ -19,6 +19,7 @@ def published() -> Windows:
 
 
 @pytest.mark.parametrize(("velocity", "known"), [(0.0, 0.270), (1.0, 0.110)])
+@pytest.mark.long
 def test_trivial_predictions_have_their_known_error(published: Windows, velocity: float, known: float) -> None:
     wrong = published.positions + velocity * published.velocities - published.targets
     each = wrong.square().mean((1, 2))
@@ -54,7 +55,9 @@ def test_the_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("fault", ["cut", "changed", "empty", "rewritten"])
+@pytest.mark.parametrize(
+    "fault", ["cut", *(pytest.param(f, marks=pytest.mark.long) for f in ("changed", "empty", "rewritten"))]
+)
 def test_a_damaged_file_is_made_again(tmp_path: Path, fault: str) -> None:
     made = load("train", folder=tmp_path)
     (path,) = tmp_path.glob("*.npz")

@@ -60,7 +60,7 @@ def test_the_transformer_holds_shifts_and_order_only(few: Windows) -> None:
 
 
 @pytest.mark.parametrize("name", ["egnn", pytest.param("segnn", marks=pytest.mark.long)])
-@pytest.mark.parametrize("method", ["drop", "fold"])
+@pytest.mark.parametrize("method", ["drop", pytest.param("fold", marks=pytest.mark.long)])
 def test_relaxed_and_projected(name: str, method: str, few: Windows) -> None:
     model = build(name)
     plain = model(*few.inputs).detach()
@@ -96,6 +96,7 @@ def test_channels() -> None:
     assert v.tolist() == [[2, 5], [3, 6], [4, 7]]
 
 
+@pytest.mark.long
 def test_the_reference_size() -> None:
     pytest.importorskip("e3nn")
     from examples.nbody.segnn import SEGNN

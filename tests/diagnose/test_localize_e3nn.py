@@ -47,7 +47,7 @@ class Net(nn.Module):
         return self.out(h)
 
 
-@pytest.mark.parametrize("faulty", [None, 2])
+@pytest.mark.parametrize("faulty", [pytest.param(None, marks=pytest.mark.long), 2])
 def test_a_bias_on_features_of_degree_two_is_found_in_its_layer(faulty: int | None) -> None:
     torch.set_default_dtype(torch.float64)  # Clebsch-Gordan constants without float32 rounding
     found = audit(Net(faulty), torch.randn(6, 3), Symmetry(E(3), "points", "1x0e+1x1o"), layers=True)

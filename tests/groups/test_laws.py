@@ -18,7 +18,10 @@ from .families import EVERY
 
 def moderate(groups: list[Group]) -> list:
     """The groups as parameters; the laws of the large and of the composed ones are long tests."""
-    large = [group.dim > 6 or " * " in repr(group) or "Product" in repr(group) for group in groups]
+    usual = (E(3), SE(3), Lorentz())
+    large = [
+        (group.dim > 3 and group not in usual) or " * " in repr(group) or "Product" in repr(group) for group in groups
+    ]
     return [pytest.param(g, id=repr(g), marks=[pytest.mark.long] * big) for g, big in zip(groups, large, strict=True)]
 
 

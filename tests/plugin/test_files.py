@@ -115,6 +115,7 @@ def test_collecting_writes_nothing(suite, pytester, how):
     assert not any((pytester.path / name).exists() for name in BOTH)
 
 
+@pytest.mark.long
 def test_without_a_terminal_the_files_are_written(suite, pytester, rows):
     suite(test_a=MIXED)
     assert pytester.runpytest_subprocess("--equi-report", "-p", "no:terminal").ret == 1
@@ -188,6 +189,7 @@ def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, repo
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for another process on Windows")
 @pytest.mark.parametrize("how", [(), pytest.param(("-n", "1"), marks=pytest.mark.long)], ids=["serial", "parallel"])
+@pytest.mark.long
 def test_an_interrupted_run_is_written(suite, pytester, report, how):
     suite(test_a="def test_1(): check()\ndef test_2():\n    open('now', 'w')\n    import time\n    time.sleep(60)")
     command = [sys.executable, "-m", "pytest", "--equi-report", "-p", "no:cacheprovider", *how]

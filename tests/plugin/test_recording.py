@@ -176,6 +176,7 @@ def test_under_given_the_smallest_failing_example_stands_for_all(suite, pytester
     assert found["audits"] > 10
 
 
+@pytest.mark.long
 def test_a_label_that_no_file_can_hold_is_spelt_out(suite, pytester, report):
     suite(test_a="def test_b(): check(label='a\\ud800\\x00\\n')")
     assert pytester.runpytest("--equi-report", "--junitxml=j.xml", "-n", "1").ret == 0

@@ -23,7 +23,7 @@ from equiaudit.strategies import trying
 from tests.strategies.models import FAULTS, POINTS, VECTORS, angles, pairs, points, vectors
 
 SEEDS = range(4)
-SLOW = {"band", "cone", "far", "angles"}
+SLOW = {"band", "cone", "far", "angles", "pairs"}
 """Faults that are rare enough to take a search of seconds."""
 TO_VECTORS = Symmetry(O(3), "vector", "vector")
 

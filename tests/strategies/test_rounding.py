@@ -144,7 +144,7 @@ def test_amplified_rounding_is_a_note_where_the_search_meets_it() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
-@pytest.mark.parametrize("model", [nearest_species, signs])
+@pytest.mark.parametrize("model", [pytest.param(nearest_species, marks=pytest.mark.long), signs])
 def test_ties_are_found_whatever_the_seed(model: Any, seed: int) -> None:
     found = confirm_equivariant(model, points(1), Symmetry(E(3), {"pos": "points"}, "invariant"), seed=seed)
     assert (found.verdict, found.cause) == (Verdict.BROKEN, "discontinuity"), str(found)
