@@ -192,13 +192,28 @@ def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, repo
 @pytest.mark.long
 def test_an_interrupted_run_is_written(suite, pytester, report, how):
     suite(test_a="def test_1(): check()\ndef test_2():\n    open('now', 'w')\n    import time\n    time.sleep(60)")
+    pytester.makeconftest(  # the process that writes has heard of the first test: the one that tests may be ahead of it
+        """
+        import pytest
+
+        class Ear:
+            @pytest.hookimpl(trylast=True)
+            def pytest_runtest_logreport(self, report):
+                if report.when == "teardown":
+                    open("heard", "w")
+
+        def pytest_configure(config):
+            if not hasattr(config, "workerinput"):
+                config.pluginmanager.register(Ear())
+        """
+    )
     command = [sys.executable, "-m", "pytest", "--equi-report", "-p", "no:cacheprovider", *how]
     running = subprocess.Popen(
         command, cwd=pytester.path, stdout=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored where tests run in the background
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (pytester.path / "now").exists() and time.monotonic() < deadline:
+    while not all((pytester.path / name).exists() for name in ("now", "heard")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(running.pid, signal.SIGINT)
     text, _ = running.communicate(timeout=60)
