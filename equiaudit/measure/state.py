@@ -6,7 +6,7 @@ import dis
 import functools
 import random
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-DEPTH = 6
+DEPTH = 12
 """How far a module may be hidden in lists, partials and functions that call functions."""
 HOLDERS = (nn.Module, list, tuple, dict, types.FunctionType, types.MethodType, functools.partial)
 """What may hold a module, of the globals that a function names."""
+PLAIN = {int, float, complex, bool, str, bytes, type(None), Tensor, np.ndarray}
+"""What holds none: a list may have millions of them."""
 
 
 def modules_of(model: Any) -> list[nn.Module]:
@@ -29,32 +31,30 @@ def modules_of(model: Any) -> list[nn.Module]:
     found: list[nn.Module] = []
     seen: set[int] = set()
 
-    def look(value: Any, depth: int) -> None:
-        if depth > DEPTH or (isinstance(value, types.FunctionType) and id(value) in seen):
-            return
-        if isinstance(value, nn.Module):
-            if all(value is not m for m in found):
+    def look(values: Iterable[Any], depth: int) -> None:
+        for value in values:
+            if type(value) in PLAIN or id(value) in seen or depth > DEPTH:
+                continue
+            seen.add(id(value))  # containers may hold themselves, and functions call each other
+            if isinstance(value, nn.Module):
                 found.append(value)
-        elif isinstance(value, (list, tuple, set)):
-            for item in value:
-                look(item, depth + 1)
-        elif isinstance(value, dict):
-            for item in value.values():
-                look(item, depth + 1)
-        elif isinstance(value, types.FunctionType):
-            seen.add(id(value))
-            look([c.cell_contents for c in value.__closure__ or () if _filled(c)], depth)
-            look([*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()], depth)
-            held = [value.__globals__[n] for n in global_names(value.__code__) if n in value.__globals__]
-            look([v for v in held if isinstance(v, HOLDERS)], depth)
-        elif isinstance(value, types.MethodType):
-            look([value.__self__, value.__func__], depth)
-        elif isinstance(value, functools.partial):
-            look([value.func, *value.args, *value.keywords.values()], depth)
-        elif callable(value) and not isinstance(value, type) and hasattr(value, "__dict__"):
-            look(list(vars(value).values()), depth)
+            elif isinstance(value, (list, tuple, set)):
+                look(value, depth + 1)
+            elif isinstance(value, dict):
+                look(value.values(), depth + 1)
+            elif isinstance(value, types.FunctionType):
+                look([c.cell_contents for c in value.__closure__ or () if _filled(c)], depth + 1)
+                look([*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()], depth + 1)
+                held = [value.__globals__[n] for n in global_names(value.__code__) if n in value.__globals__]
+                look([v for v in held if isinstance(v, HOLDERS)], depth + 1)
+            elif isinstance(value, types.MethodType):
+                look([value.__self__, value.__func__], depth + 1)
+            elif isinstance(value, functools.partial):
+                look([value.func, *value.args, *value.keywords.values()], depth + 1)
+            elif callable(value) and not isinstance(value, type) and hasattr(value, "__dict__"):
+                look(list(vars(value).values()), depth + 1)
 
-    look(model, 0)
+    look([model], 0)
     return found
 
 

@@ -204,6 +204,13 @@ def test_what_a_function_counts_is_seen_outside() -> None:
     assert len(calls) >= found.cost.forwards["float64"]
 
 
+def test_a_container_that_holds_itself_is_looked_into_once() -> None:
+    """Thirty references to itself at each of several depths would take for ever."""
+    loop: list[Any] = [Biased()]
+    loop += [loop] * 30
+    assert audit(lambda x: loop[0](x), CLOUD, VECTOR).cause == "hidden by parameter"
+
+
 def test_functions_that_call_each_other_are_copied_once() -> None:
     net = nn.Linear(3, 3)
 

@@ -188,7 +188,7 @@ def test_a_dying_process_loses_only_the_audits_of_its_test(suite, pytester, repo
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for another process on Windows")
-@pytest.mark.parametrize("how", [(), pytest.param(("-n", "1"), marks=pytest.mark.long)], ids=["serial", "parallel"])
+@pytest.mark.parametrize("how", [(), ("-n", "1")], ids=["serial", "parallel"])
 @pytest.mark.long
 def test_an_interrupted_run_is_written(suite, pytester, report, how):
     suite(test_a="def test_1(): check()\ndef test_2():\n    open('now', 'w')\n    import time\n    time.sleep(60)")
